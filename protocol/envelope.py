@@ -1,0 +1,113 @@
+"""What travels beside a body: CloudEvents 1.0 binary-mode headers and ours. A message without any header is valid.
+
+Source of the `ce-` names: the CloudEvents NATS protocol binding 1.0; of `traceparent`: W3C Trace Context.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+INBOX_PREFIX = "_INBOX."  # Replies go to inboxes only: a reply header must not be able to address a command subject.
+HEADER_LENGTH_MAX = 512
+_INBOX = re.compile(re.escape(INBOX_PREFIX) + r"[!-)+-=?-~]+")  # One subject: no wildcard, no blank
+
+
+class BadHeader(ValueError):
+    """A header that cannot be used; the message names it. `reply_to` is where to say so ("": nowhere)."""
+
+    def __init__(self, message: str, reply_to: str = "") -> None:
+        super().__init__(message)
+        self.reply_to = reply_to
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The headers of one message. "" means absent. Times are ISO 8601 in UTC.
+
+    `outbox` marks a copy of an outbox row: a doorbell, whose truth is the row. `deadline` bounds an ask.
+    """
+
+    id: str = ""
+    time: str = ""
+    source: str = ""
+    correlation: str = ""
+    causation: str = ""
+    reply_to: str = ""
+    deadline: str = ""
+    priority: str = ""
+    sender: str = ""
+    traceparent: str = ""
+    outbox: str = ""
+
+
+_NAMES = {
+    "id": "ce-id",
+    "time": "ce-time",
+    "source": "ce-source",
+    "correlation": "Troupe-Correlation",
+    "causation": "Troupe-Causation",
+    "reply_to": "Troupe-Reply-To",
+    "deadline": "Troupe-Deadline",
+    "priority": "Troupe-Priority",
+    "sender": "Troupe-Sender",
+    "traceparent": "traceparent",
+    "outbox": "Troupe-Outbox",
+}
+
+
+def to_headers(envelope: Envelope, type_: str = "", subject: str = "") -> dict[str, str]:
+    """NATS headers of an envelope; `type_` and `subject` become `ce-type` and `ce-subject`."""
+    headers = {"ce-specversion": "1.0"}
+    if type_:
+        headers["ce-type"] = type_
+    if subject:
+        headers["ce-subject"] = subject
+    for field, name in _NAMES.items():
+        value: str = getattr(envelope, field)
+        if value:
+            headers[name] = value
+    return headers
+
+
+def from_headers(headers: Mapping[str, str] | None) -> Envelope:
+    """The envelope in NATS headers, whose names are matched without regard to case; BadHeader for what cannot be
+    used."""
+    if not headers:
+        return Envelope()
+    folded = {name.lower(): value for name, value in headers.items()}
+    fields = {field: folded.get(name.lower(), "").strip() for field, name in _NAMES.items()}
+    try:
+        for field, value in fields.items():
+            _check(field, value)
+    except BadHeader as error:
+        raise BadHeader(str(error), fields["reply_to"] if _INBOX.fullmatch(fields["reply_to"]) else "") from error
+    return Envelope(**fields)
+
+
+def _check(field: str, value: str) -> None:
+    name = _NAMES[field]
+    if len(value) > HEADER_LENGTH_MAX:
+        raise BadHeader(f"the header {name} has {len(value)} characters, limit {HEADER_LENGTH_MAX}")
+    if not value.isprintable():
+        raise BadHeader(f"the header {name} is {value!r}; use printable characters only")
+    if field == "reply_to" and value and not _INBOX.fullmatch(value):
+        raise BadHeader(f"the header {name} is {value!r}; it must begin with {INBOX_PREFIX} and name one subject")
+    if field in ("time", "deadline") and value:
+        parse_time(value, name)
+
+
+def parse_time(text: str, what: str = "time") -> datetime:
+    """An ISO 8601 time with a zone, in UTC; BadHeader naming `what` otherwise."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        if parsed.tzinfo is not None:
+            return parsed.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadHeader(f"{what} {text!r} is not an ISO 8601 time such as 2026-01-31T12:00:00Z") from error
+    raise BadHeader(f"{what} {text!r} has no time zone; append Z for UTC")
+
+
+def format_time(at: datetime) -> str:
+    """`at` as ISO 8601 in UTC with microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,75 @@
+"""JSON Schemas of the wire, generated from the types. The files in `schema/` are golden copies; drift fails a test.
+
+`python -P -m protocol.schemas --write` renews them after an intended change. A released tag never changes its shape: a
+change of a released schema other than a new optional field is a mistake, whatever the test says.
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import msgspec
+
+import protocol
+from protocol.message import Command, Event
+
+FOLDER = Path(__file__).parent / "schema"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def render() -> dict[str, str]:
+    """Every schema file that should be in `FOLDER`: its name ("task.json") and its text."""
+    return {f"{kind}.json": _document(kind, commands, events) for kind, commands, events in messages()}
+
+
+def messages() -> Iterator[tuple[str, Sequence[type[Command]], Sequence[type[Event]]]]:
+    """Kind, commands and events of every module of this package that declares either, by name."""
+    for found in sorted(pkgutil.iter_modules(protocol.__path__), key=lambda module: module.name):
+        if found.name == Path(__file__).stem:
+            continue
+        module = importlib.import_module(f"protocol.{found.name}")
+        commands: Sequence[type[Command]] = getattr(module, "COMMANDS", ())
+        events: Sequence[type[Event]] = getattr(module, "EVENTS", ())
+        if commands or events:
+            yield found.name, commands, events
+
+
+def _document(kind: str, commands: Sequence[type[Command]], events: Sequence[type[Event]]) -> str:
+    sides: dict[str, Sequence[type[msgspec.Struct]]] = {"commands": commands, "events": events}
+    present = {side: classes for side, classes in sides.items() if classes}
+    unions: list[Any] = [Union[tuple(classes)] for classes in present.values()]  # noqa: UP007 - of a tuple at run time
+    schemas, components = msgspec.json.schema_components(unions, ref_template="#/$defs/{name}")
+    document = {
+        "$schema": _DIALECT,
+        "title": kind,
+        "anyOf": [{"$ref": f"#/$defs/{side}"} for side in present],
+        "$defs": dict(zip(present, schemas, strict=True)) | dict(sorted(components.items())),
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the golden files (`--write`), or say which of them differ; 1 when any does, 2 for other arguments."""
+    if list(arguments) not in ([], ["--write"]):
+        sys.stderr.write("usage: python -P -m protocol.schemas [--write]\n")
+        return 2
+    wanted = render()
+    actual = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}
+    differing = sorted(name for name in wanted.keys() | actual.keys() if wanted.get(name) != actual.get(name))
+    if not arguments:
+        sys.stderr.writelines(f"{FOLDER.name}/{name} differs from the types\n" for name in differing)
+        return 1 if differing else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name in differing:
+        if name in wanted:
+            (FOLDER / name).write_text(wanted[name], "utf-8")
+        else:
+            (FOLDER / name).unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
