@@ -1,0 +1,254 @@
+"""What goes into the log and comes out of it: the values of the port, its limits and its errors."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from protocol.subjects import Address
+
+PAGE_EVENTS_MAX = 2_000  # Rows of one read; a reader asks again from the last position.
+EVENT_BYTES_MAX = 512 * 1024  # A bigger event is content: store it as a blob and keep its hash.
+ID_LENGTH_MAX = (
+    512  # Characters of a command id, an event type, a timer's or an effect's key: they are keys of indexes.
+)
+
+
+class StoreError(Exception):
+    """Something the store cannot do; the message says what, to what, and what to do next."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached now. The outcome of a commit in flight is unknown: send the identical batch again."""
+
+
+class VersionConflict(StoreError):
+    """An append expected another version of the stream than it has."""
+
+
+class InvalidUnit(StoreError):
+    """A unit no store can hold (text with NUL, an event too big, a command settled twice in it, …). Nothing of the
+    batch was sent: take the unit at `index` (from 0) out and commit the rest."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event about to be written. `at` is the time of the command that caused it, `causation` that command's id."""
+
+    type: str
+    body: bytes
+    at: datetime
+    correlation: str
+    causation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event of the log."""
+
+    position: int
+    address: Address
+    version: int
+    type: str
+    at: datetime
+    correlation: str
+    causation: str
+    body: bytes
+
+    @property
+    def reference(self) -> str:
+        return self.address.reference(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A command whose fate the unit decides. `outbox_id` is its outbox row (0: it came from outside, from COMMANDS).
+
+    External commands and effect outcomes (`keep`) leave an inbox row with bytes and outcome; a plain send leaves none,
+    its row's absence says it was accepted.
+    """
+
+    id: str
+    type: str
+    outcome: Literal["accepted", "silent", "refused", "quarantined"]
+    detail: str = ""
+    outbox_id: int = 0
+    keep: bool = True
+    sequence: int = 0
+    headers: bytes = b""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSend:
+    """A message for another actor. The row is the message; JetStream carries a copy."""
+
+    id: str
+    to: Address
+    partition: int
+    sender: str
+    type: str
+    body: bytes
+    at: datetime
+    correlation: str
+    causation: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTimer:
+    """A command to this unit's own actor at `due`. The same key again replaces the earlier timer."""
+
+    key: str
+    due: datetime
+    type: str
+    body: bytes
+    correlation: str
+    causation: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEffect:
+    """Work in the world, wanted by an event. `key` ("tools/t1@3.0") is its idempotency key."""
+
+    key: str
+    effect_kind: str
+    safety: Literal["idempotent", "repeatable", "once"]
+    body: bytes
+    at: datetime
+    correlation: str
+    causation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What some commands to one stream came to. `expected` is the stream's version before (None: not checked).
+
+    A unit settles at least one command or expects a version: otherwise a repetition could not be told. No command is
+    in it twice. `cancels` apply before `timers`.
+    """
+
+    partition: int
+    address: Address
+    expected: int | None
+    settled: tuple[Settled, ...]
+    events: tuple[NewEvent, ...] = ()
+    sends: tuple[NewSend, ...] = ()
+    timers: tuple[NewTimer, ...] = ()
+    cancels: tuple[str, ...] = ()
+    effects: tuple[NewEffect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A partition as its owner holds it, and how far the owner has settled it once this batch commits.
+
+    `cursor` is moved only if no unit of the partition loses.
+    """
+
+    partition: int
+    epoch: int
+    owner: UUID
+    cursor: int
+    witness: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    fences: tuple[Fence, ...]
+    units: tuple[Unit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The fate of one unit. `first_position` is that of its first event (0: it had none).
+
+    fenced: its partition has another owner now. known: a command in it was settled before; `known` names them (ids) and
+    the rest must be decided again. conflict: its stream moved on. In that order, the first that holds.
+
+    Of several units in one batch that would write one stream (or expect a version of it), or settle one command, only
+    the first that could commit does; a later one is known if that first settled its command, and else a conflict.
+    """
+
+    status: Literal["committed", "fenced", "conflict", "known"]
+    first_position: int = 0
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A partition as it stands in the store."""
+
+    partition: int
+    epoch: int
+    owner: UUID | None
+    cursor: int
+    witness: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSend:
+    """An outbox row not yet accepted by its receiver. `outcome_of` is the effect it answers ("" for a plain send)."""
+
+    outbox_id: int
+    id: str
+    to: Address
+    sender: str
+    type: str
+    body: bytes
+    at: datetime
+    correlation: str
+    causation: str
+    outcome_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedEffect:
+    """An effect this worker may perform until `claim` ends. `attempt` counts from 1."""
+
+    address: Address
+    key: str
+    effect_kind: str
+    safety: Literal["idempotent", "repeatable", "once"]
+    body: bytes
+    at: datetime
+    correlation: str
+    causation: str
+    attempt: int
+    claim: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EffectOutcome:
+    """The command an effect came to, for the actor that wanted it."""
+
+    type: str
+    body: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """How an external command or an effect's outcome was settled before."""
+
+    id: str
+    address: Address
+    type: str
+    outcome: str
+    detail: str
+    first_position: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events a reader wants; None leaves the field open."""
+
+    project: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    types: tuple[str, ...] | None = None
+    correlation: str | None = None
