@@ -1,0 +1,125 @@
+"""What a reader of the views gets: plain rows, ready for JSON. Times are UTC, seconds are wall time."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+TaskStatus = Literal["submitted", "active", "completed", "failed"]
+RoleStatus = Literal["waiting", "requested", "working", "completed", "failed"]
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """One task. `events` counts every event it caused, `position` is the last of them, `quarantined` counts its
+    commands whose turn broke. `roles_done` are completed or failed."""
+
+    project: str
+    task: str
+    title: str
+    repo: str
+    status: TaskStatus
+    verdict: str
+    summary: str
+    submitted_at: datetime
+    started_at: datetime | None
+    concluded_at: datetime | None
+    roles_total: int
+    roles_done: int
+    events: int
+    quarantined: int
+    position: int
+
+
+class RoleRow(msgspec.Struct, frozen=True):
+    """One role of a task. `needs` are the roles it waits for, `activity` what it does now, `errors` its failed
+    tool runs and completions; `seconds` is from assignment to delivery (None before)."""
+
+    role: str
+    status: RoleStatus
+    agent: str
+    needs: tuple[str, ...]
+    tool_calls: int
+    tools_returned: int
+    tools_failed: int
+    tools_could_not_run: int
+    tools_not_applicable: int
+    errors: int
+    artifacts: int
+    activity: str
+    assigned_at: datetime | None
+    delivered_at: datetime | None
+    seconds: float | None
+    summary: str
+
+
+class ArtifactRow(msgspec.Struct, frozen=True):
+    """One delivered file; its bytes are the blob with that hash (hex)."""
+
+    role: str
+    path: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+    position: int
+
+
+class TaskDetail(msgspec.Struct, frozen=True):
+    """A task with all that hangs on it, as of one moment. `event_counts` is by the events' type."""
+
+    task: TaskRow
+    roles: tuple[RoleRow, ...]
+    artifacts: tuple[ArtifactRow, ...]
+    event_counts: dict[str, int]
+
+
+class AgentRow(msgspec.Struct, frozen=True):
+    """One agent. `load` is in_flight / max_concurrent; `success_rate` is None before anything has finished."""
+
+    project: str
+    agent: str
+    role: str
+    capabilities: tuple[str, ...]
+    max_concurrent: int
+    in_flight: int
+    done: int
+    failed: int
+    success_rate: float | None
+    load: float
+    tool_calls: int
+    last_seen_at: datetime
+    last_seen_position: int
+    status: Literal["idle", "working"]
+
+
+class ViewRow(msgspec.Struct, frozen=True):
+    """Where a view stands. `<view>.next` is a version still being built."""
+
+    name: str
+    version: int
+    position: int
+
+
+class RoleHealth(msgspec.Struct, frozen=True):
+    """A role at work in a task; `seconds` counts on until it delivers."""
+
+    role: str
+    agent: str
+    status: RoleStatus
+    tool_calls: int
+    seconds: float
+    errors: int
+
+
+class TaskHealth(msgspec.Struct, frozen=True):
+    """How a run is doing. Tool runs are those that ended; `view_position` is the slowest view's, never beyond the
+    head unless the log was restored."""
+
+    roles: tuple[RoleHealth, ...]
+    events: int
+    tool_runs: int
+    tool_runs_failed: int
+    tool_runs_could_not_run: int
+    quarantined: int
+    head_position: int
+    view_position: int
+    elapsed_s: float

@@ -1,0 +1,1 @@
+select version, position from views where name = $1 for update

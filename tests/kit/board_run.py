@@ -1,0 +1,157 @@
+"""A small run of the company, event by event: four roles, a failure, a role that came too late, and strangers."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from eventstore.store import NewEvent, Recorded
+from protocol.codec import encode
+from protocol.memory import Memory, Remembered
+from protocol.message import Event, tag_of
+from protocol.orchestrator import (
+    CompanyFinished,
+    DeliveryRecorded,
+    PlanMade,
+    PlannedRole,
+    RoleRequested,
+    RoleStarted,
+)
+from protocol.registry import AgentChosen, AgentRegistered, AgentReleased
+from protocol.role import (
+    Delivery,
+    QuestionAsked,
+    RoleAssigned,
+    RoleBriefed,
+    RoleDelivered,
+    ToolAnswered,
+    ToolRequest,
+    ToolWanted,
+)
+from protocol.router import CompletionFailed
+from protocol.runtime import CommandQuarantined
+from protocol.subjects import Address
+from protocol.task import TaskConcluded, TaskSubmitted
+from protocol.tools import FileRef, Status, ToolCalled, ToolReturned
+
+BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)
+REPORT = FileRef("report.md", "text/markdown", "ab" * 32, 1_200)
+DIAGRAM = FileRef("modules.mmd", "text/plain", "cd" * 32, 300)
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One event at its place; `second` counts from BEGIN."""
+
+    address: Address
+    event: Event
+    correlation: str
+    second: int
+
+    def new(self) -> NewEvent:
+        at = BEGIN + timedelta(seconds=self.second)
+        return NewEvent(tag_of(self.event), encode(self.event), at, self.correlation, "c")
+
+    def recorded(self, position: int = 1, version: int = 1) -> Recorded:
+        new = self.new()
+        return Recorded(position, self.address, version, new.type, new.at, new.correlation, new.causation, new.body)
+
+
+def small_run(project: str = "demo", task: str = "t1") -> list[Happened]:
+    """Architect and orchestrator complete, the tester fails, the presenter is overdue and delivers after all."""
+    events = _events(task)
+    return [
+        Happened(Address(project, kind, name), event, task, second) for second, (kind, name, event) in enumerate(events)
+    ]
+
+
+def _events(task: str) -> Iterator[tuple[str, str, Event]]:
+    yield "task", task, TaskSubmitted("review\0 this", "/srv/repo")
+    yield "orchestrator", task, RoleAssigned("review", "orchestrator-1", "/srv/repo")
+    yield "registry", "main", AgentRegistered("orchestrator-1", "orchestrator", 4)
+    yield "registry", "main", AgentChosen("orchestrator", task, "orchestrator-1", 1.0)
+    yield from _tool(task, "orchestrator", "workspace.prepare", "ok")
+    yield "orchestrator", task, RoleDelivered("completed", "the clone is ready", files=(REPORT,))
+    plan = (PlannedRole("architect", ()), PlannedRole("tester", ("architect",)), PlannedRole("presenter", ()))
+    yield "orchestrator", task, PlanMade("review", plan, "/srv/repo")
+    yield "orchestrator", task, DeliveryRecorded("orchestrator", "orchestrator-1", "completed", "ready", 1)
+    yield from _engaged(task, "architect")
+    yield from _tool(task, "architect", "architecture.map", "ok")
+    yield from _delivered(task, "architect", "completed", (REPORT, DIAGRAM))
+    yield from _engaged(task, "tester")
+    yield from _tool(task, "tester", "tests.run", "failed")
+    yield from _tool(task, "tester", "lint.fix", "could_not_run")
+    yield "router", task, CompletionFailed("tester", 2, "no answer")
+    yield from _delivered(task, "tester", "failed", ())
+    yield from _engaged(task, "presenter")
+    yield "orchestrator", task, DeliveryRecorded("presenter", "presenter-1", "failed", "no delivery in time")
+    yield "registry", "main", AgentReleased("presenter", task, "presenter-1", "failed")
+    yield "presenter", task, RoleDelivered("completed", "a deck, too late", files=(DIAGRAM,))
+    yield "memory", "main", Remembered(Memory("/srv/repo", "tester", task, "its tests fail"))
+    yield "runtime", "7", CommandQuarantined("tester", task, "c9", "role.assign.v1", "KeyError: 'x'")
+    yield "orchestrator", task, CompanyFinished("completed", "hold", "two roles failed")
+    yield "registry", "main", AgentReleased("orchestrator", task, "orchestrator-1", "completed")
+    yield "task", task, TaskConcluded("completed", "hold", "two roles failed")
+
+
+def _engaged(task: str, role: str) -> Iterator[tuple[str, str, Event]]:
+    agent = f"{role}-1"
+    yield "orchestrator", task, RoleRequested(role)
+    yield "registry", "main", AgentRegistered(agent, role, 2, ("python",))
+    yield "registry", "main", AgentChosen(role, task, agent, 1.0)
+    yield "orchestrator", task, RoleStarted(role, agent)
+    yield role, task, RoleAssigned("review", agent, "/srv/repo")
+    yield role, task, RoleBriefed()
+
+
+def _tool(task: str, role: str, tool: str, status: Status) -> Iterator[tuple[str, str, Event]]:
+    request = f"{role}-{tool}"
+    yield role, task, ToolWanted(1, ToolRequest(request, tool))
+    yield "tools", task, ToolCalled(role, request, tool, "review")
+    yield "tools", task, ToolReturned(f"tools/{task}@1", role, tool, status, "done")
+    yield role, task, ToolAnswered(request, tool, f"tools/{task}@1", status, "done")
+    yield role, task, QuestionAsked(2)
+
+
+def _delivered(task: str, role: str, outcome: Delivery, files: tuple[FileRef, ...]) -> Iterator[tuple[str, str, Event]]:
+    yield role, task, RoleDelivered(outcome, f"{role} is done", files=files, tool_calls=1)
+    yield "orchestrator", task, DeliveryRecorded(role, f"{role}-1", outcome, "recorded", len(files))
+    yield "registry", "main", AgentReleased(role, task, f"{role}-1", outcome)
+
+
+def arbitrary_run(seed: int, length: int) -> list[Happened]:
+    """Events of few tasks and roles in any order, also in orders no company would produce."""
+    chance = random.Random(seed)
+    tasks, roles = ("t1", "t2"), ("architect", "tester", "orchestrator")
+
+    def event() -> tuple[str, str, Event]:
+        task, role, outcome = chance.choice(tasks), chance.choice(roles), chance.choice(("completed", "failed"))
+        agent, tool = f"{role}-{chance.randint(1, 2)}", chance.choice(("tests.run", "lint.fix"))
+        file = FileRef(chance.choice(("a.md", "b.md")), "text/markdown", "ab" * 32, chance.randint(0, 9))
+        return chance.choice(
+            (
+                ("task", task, TaskSubmitted(chance.choice(("x", "y")))),
+                ("task", task, TaskConcluded(outcome, "go", "s")),
+                ("orchestrator", task, PlanMade("x", (PlannedRole(role, ("architect",)),))),
+                ("orchestrator", task, RoleRequested(role)),
+                ("orchestrator", task, RoleStarted(role, agent)),
+                ("orchestrator", task, DeliveryRecorded(role, agent, outcome, "s")),
+                ("orchestrator", task, CompanyFinished(outcome)),
+                ("registry", "main", AgentRegistered(agent, role, chance.randint(1, 3))),
+                ("registry", "main", AgentChosen(role, task, agent, 1.0)),
+                ("registry", "main", AgentReleased(role, task, agent, outcome)),
+                (role, task, RoleAssigned("x", agent)),
+                (role, task, ToolWanted(1, ToolRequest("r", tool))),
+                (role, task, ToolAnswered("r", tool, "tools/t1@1", "ok", "s")),
+                (role, task, QuestionAsked(2)),
+                (role, task, RoleDelivered(outcome, "s", files=(file,))),
+                ("tools", task, ToolCalled(role, "r", tool, "x")),
+                ("tools", task, ToolReturned("tools/t1@1", role, tool, chance.choice(("ok", "failed")), "s")),
+            )
+        )
+
+    drawn = [event() for _ in range(length)]
+    return [
+        Happened(Address("demo", kind, name), what, chance.choice(tasks), n)
+        for n, (kind, name, what) in enumerate(drawn)
+    ]

@@ -1,0 +1,102 @@
+"""What tests of the views share: feeding the log, reading every row, folding anew, and running projectors."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from eventstore.postgres import PostgresStore
+from eventstore.store import Recorded, Selection
+from projections.projector import Projector
+from projections.queries import VIEWS, Queries
+from projections.view import View
+from protocol.subjects import Address
+from tests.kit.board_run import Happened
+
+TABLES = ("tasks", "task_roles", "task_artifacts", "task_event_counts", "agents", "agent_engagements")
+SIGNAL_S = 20.0  # How long a test waits for something that must happen.
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A view at another version, with its rows as they are or changed."""
+
+    of: View
+    VERSION: int
+    SCHEMA: str
+
+    @property
+    def NAME(self) -> str:
+        return self.of.NAME
+
+    def project(self, recorded: Recorded) -> Any:
+        return self.of.project(recorded)
+
+
+def at_version(view: View, version: int) -> Variant:
+    return Variant(view, version, view.SCHEMA)
+
+
+async def append(store: PostgresStore, run: Sequence[Happened]) -> int:
+    for happened in run:
+        await store.append(happened.address, [happened.new()])
+    return await store.head()
+
+
+async def rows(store: PostgresStore) -> dict[str, list[str]]:
+    """Every row of every view, as text, in an order of its own."""
+    return {
+        table: sorted(str(dict(row)) for row in await store.pool.fetch(f"select * from {table}")) for table in TABLES
+    }
+
+
+async def rebuilt(store: PostgresStore, version: int = 2) -> dict[str, list[str]]:
+    """The rows of the same views folded from the beginning."""
+    await Projector(store, store.pool, [at_version(view, version) for view in VIEWS]).catch_up()
+    return await rows(store)
+
+
+async def standing(store: PostgresStore) -> dict[str, int]:
+    return {row.name: row.position for row in await Queries(store, store.pool).views()}
+
+
+@asynccontextmanager
+async def running(*projectors: Projector) -> AsyncGenerator[None]:
+    async with anyio.create_task_group() as group:
+        for projector in projectors:
+            group.start_soon(projector.run)
+        yield
+        group.cancel_scope.cancel()
+
+
+class Gate:
+    """The log, which holds its reader up after `pages` reads until `open` is set; `reached` says it has come."""
+
+    def __init__(self, log: PostgresStore, pages: int) -> None:
+        self._log = log
+        self._pages = pages
+        self.reached = anyio.Event()
+        self.open = anyio.Event()
+
+    async def read(
+        self, after: int, limit: int = 500, upto: int | None = None, selection: Selection | None = None
+    ) -> list[Recorded]:
+        if self._pages == 0:
+            self.reached.set()
+            await self.open.wait()
+        self._pages -= 1
+        return await self._log.read(after, limit, upto, selection)
+
+    async def head(self) -> int:
+        return await self._log.head()
+
+    async def read_stream(self, address: Address, after: int = 0, limit: int = 500) -> list[Recorded]:
+        return await self._log.read_stream(address, after, limit)
+
+    async def wait_beyond(self, position: int, timeout_s: float) -> bool:
+        return await self._log.wait_beyond(position, timeout_s)
+
+    async def get_blob(self, project: str, sha256: str) -> bytes | None:
+        return await self._log.get_blob(project, sha256)
