@@ -1,0 +1,1 @@
+"""The functions the roles share: task, router, memory, tools and registry."""

@@ -1,0 +1,1 @@
+"""One module a tool: pure programs that read a checkout and write one result."""
