@@ -28,7 +28,7 @@ from protocol.role import (
     ToolRequest,
     ToolWanted,
 )
-from protocol.router import CompletionFailed
+from protocol.router import CompletionFailed, CompletionGiven
 from protocol.runtime import CommandQuarantined
 from protocol.subjects import Address
 from protocol.task import TaskConcluded, TaskSubmitted
@@ -81,12 +81,15 @@ def _events(task: str) -> Iterator[tuple[str, str, Event]]:
     yield from _engaged(task, "tester")
     yield from _tool(task, "tester", "tests.run", "failed")
     yield from _tool(task, "tester", "lint.fix", "could_not_run")
+    yield "router", task, _completion("tester", 1, tokens_in=900)
     yield "router", task, CompletionFailed("tester", 2, "no answer")
     yield from _delivered(task, "tester", "failed", ())
     yield from _engaged(task, "presenter")
     yield "orchestrator", task, DeliveryRecorded("presenter", "presenter-1", "failed", "no delivery in time")
     yield "registry", "main", AgentReleased("presenter", task, "presenter-1", "failed")
     yield "presenter", task, RoleDelivered("completed", "a deck, too late", files=(DIAGRAM,))
+    yield "router", task, _completion("presenter", 1, tokens_in=100)
+    yield "router", task, _completion("presenter", 2, tokens_in=150)
     yield "memory", "main", Remembered(Memory("/srv/repo", "tester", task, "its tests fail"))
     yield "runtime", "7", CommandQuarantined("tester", task, "c9", "role.assign.v1", "KeyError: 'x'")
     yield "orchestrator", task, CompanyFinished("completed", "hold", "two roles failed")
@@ -111,6 +114,20 @@ def _tool(task: str, role: str, tool: str, status: Status) -> Iterator[tuple[str
     yield "tools", task, ToolReturned(f"tools/{task}@1", role, tool, status, "done")
     yield role, task, ToolAnswered(request, tool, f"tools/{task}@1", status, "done")
     yield role, task, QuestionAsked(2)
+
+
+def _completion(role: str, turn: int, tokens_in: int) -> CompletionGiven:
+    return CompletionGiven(
+        role,
+        turn,
+        "ef" * 32,
+        provider="openai",
+        model="small-1",
+        tokens_in=tokens_in,
+        tokens_out=tokens_in // 10,
+        cost_micros=3 * tokens_in,
+        priced=tokens_in > 100,
+    )
 
 
 def _delivered(task: str, role: str, outcome: Delivery, files: tuple[FileRef, ...]) -> Iterator[tuple[str, str, Event]]:
@@ -145,6 +162,8 @@ def arbitrary_run(seed: int, length: int) -> list[Happened]:
                 (role, task, ToolAnswered("r", tool, "tools/t1@1", "ok", "s")),
                 (role, task, QuestionAsked(2)),
                 (role, task, RoleDelivered(outcome, "s", files=(file,))),
+                ("router", task, _completion(role, 1, tokens_in=chance.randint(0, 99))),
+                ("router", task, CompletionFailed(role, 1, "no answer")),
                 ("tools", task, ToolCalled(role, "r", tool, "x")),
                 ("tools", task, ToolReturned("tools/t1@1", role, tool, chance.choice(("ok", "failed")), "s")),
             )

@@ -15,7 +15,12 @@ from projections.view import View
 from protocol.subjects import Address
 from tests.kit.board_run import Happened
 
-TABLES = ("tasks", "task_roles", "task_artifacts", "task_event_counts", "agents", "agent_engagements")
+TABLES = (
+    "tasks", "task_roles", "task_artifacts", "task_event_counts",
+    "agents", "agent_engagements",
+    "llm_usage", "llm_usage_agents",
+    "event_counts",
+)  # fmt: skip
 SIGNAL_S = 20.0  # How long a test waits for something that must happen.
 
 

@@ -1,0 +1,1 @@
+"""What every actor runs on: kinds, turns, commits, effects, timers and the bus."""

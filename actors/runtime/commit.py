@@ -1,0 +1,248 @@
+"""The coalescer: takes what is ready, decides it, commits it in one call, and only then lets anyone see it.
+
+There is no timer: the running commit is the window in which the next batch gathers. After a lost connection the
+identical batch is sent again and finds itself: its commands are known, their outcome is in the inbox. The cache holds
+committed state only; a conflict drops that stream's entry, a fence ends the process's ownership.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+from uuid import UUID
+
+import anyio
+import structlog
+
+from actors.runtime.activation import ActorCache
+from actors.runtime.cursor import Cursors, Place
+from actors.runtime.kind import Kinds
+from actors.runtime.mailboxes import Mailboxes
+from actors.runtime.metrics import RuntimeMetrics
+from actors.runtime.ports import Bus, Clock
+from actors.runtime.turn import Loaded, Pending
+from actors.runtime.work import Work, decide, known_answer, quarantine, refuse
+from eventstore.store import Batch, EventStore, Fence, InvalidUnit, StoreUnavailable, Verdict
+from protocol.codec import encode
+from protocol.message import Refusal
+from protocol.reply import Reply
+from protocol.subjects import Address, partition_of
+
+UNITS_MAX = 1_000  # Actors in one commit.
+UNIT_COMMANDS_MAX = 64  # Commands of one actor in one commit: a busy actor must not starve the batch.
+ADVANCE_EVERY_S = 5.0
+RETRY_FIRST_S = 0.05
+RETRY_S_MAX = 2.0
+
+T = TypeVar("T")
+log = structlog.get_logger("commit")
+
+
+class OwnershipLost(Exception):
+    """Another process owns a partition of ours: this one must stop writing at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The fence under which this process writes."""
+
+    epoch: int
+    owner: UUID
+
+
+class Committer:
+    """Runs turns and commits them. One per process; nothing else writes through the fence."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        bus: Bus,
+        kinds: Kinds,
+        mailboxes: Mailboxes,
+        cursors: Cursors,
+        held: dict[int, Held],
+        clock: Clock,
+        lease_valid: Callable[[], Awaitable[None]],
+        timers_changed: Callable[[], None],
+        metrics: RuntimeMetrics | None = None,
+    ) -> None:
+        self._store, self._bus, self._kinds = store, bus, kinds
+        self._mailboxes, self._cursors, self._held = mailboxes, cursors, held
+        self._clock, self._lease_valid, self._timers_changed = clock, lease_valid, timers_changed
+        self._metrics = metrics or RuntimeMetrics(kinds=kinds)
+        self._actors = ActorCache(store, kinds, mailboxes)
+
+    async def run(self) -> None:
+        """Turns as they come; now and then the cursors that no turn moves, also when there is never a rest."""
+        advance_at = monotonic() + ADVANCE_EVERY_S
+        while True:
+            with anyio.move_on_after(max(0.0, advance_at - monotonic())) as resting:
+                await self._mailboxes.wait()
+            if monotonic() >= advance_at:
+                await self.advance()
+                advance_at = monotonic() + ADVANCE_EVERY_S
+            if not resting.cancelled_caught:
+                await self.step()
+
+    async def step(self) -> None:
+        """Decide and commit what is ready now."""
+        addresses = self._mailboxes.ready(UNITS_MAX)
+        taken = {address: self._mailboxes.take(address, UNIT_COMMANDS_MAX) for address in addresses}
+        await self._actors.load([a for a in addresses if a.kind in self._kinds and not self._mailboxes.parked(a)])
+        works = [work for address, commands in taken.items() for work in self._decide(address, commands)]
+        while works:
+            try:
+                verdicts = await self._commit(works)
+            except InvalidUnit as error:
+                works = self._cut_out(works, error)
+                continue
+            await self._after(works, verdicts)
+            return
+
+    async def advance(self) -> None:
+        """Move the cursors of partitions that have settled more than the store knows, without any unit."""
+        behind = self._cursors.behind()
+        if behind:
+            await self._commit((), behind)
+
+    def _decide(self, address: Address, commands: list[Pending]) -> list[Work]:
+        kind, reason = self._kinds.get(address.kind), self._mailboxes.parked(address)
+        if reason:
+            # Parked while it was loaded: what others sent it stays in the outbox.
+            self._mailboxes.done(address, [p for p in commands if p.outbox_id])
+            commands = [p for p in commands if not p.outbox_id]
+        if not commands:
+            return []
+        if reason or kind is None:
+            return [refuse(commands, Refusal("parked", f"{address} cannot be read by this version: {reason}"))]
+        loaded = self._actors.get(address)
+        assert loaded is not None, "an actor is loaded or parked; the cache holds more than one batch"
+        works, later = decide(kind, address, loaded, commands, self._clock())
+        for work in works:
+            if work.error:
+                killer = work.commands[0]
+                log.error("commit.quarantined", **_about(killer), error=work.error)
+        self._mailboxes.give_back(address, later)
+        return works
+
+    def _cut_out(self, works: list[Work], error: InvalidUnit) -> list[Work]:
+        """No store can hold that unit: alone, its commands show which of them it is, and that one is quarantined."""
+        bad = works[error.index]
+        if bad.error:
+            raise error
+        first, *rest = bad.commands
+        log.error("commit.invalid_unit", **_about(first), commands=len(bad.commands), error=str(error))
+        self._mailboxes.give_back(bad.address, rest)
+        instead = self._decide(bad.address, [first]) if rest else [quarantine(first, str(error))]
+        return [*works[: error.index], *instead, *works[error.index + 1 :]]
+
+    async def _commit(self, works: Sequence[Work], behind: dict[int, Place] | None = None) -> tuple[Verdict, ...]:
+        generation = self._cursors.generation
+        settling: dict[int, set[int]] = {work.unit.partition: set() for work in works}
+        for work in works:
+            # Of an earlier feed the sequences may be those of another stream: they say nothing about this one.
+            settling[work.unit.partition].update(p.sequence for p in work.commands if p.generation == generation)
+        targets = dict(behind or {})
+        targets |= {partition: self._cursors.preview(partition, done) for partition, done in settling.items()}
+        fences = tuple(
+            Fence(p, self._held[p].epoch, self._held[p].owner, cursor, witness)
+            for p, (cursor, witness) in targets.items()
+        )
+        batch = Batch(fences, tuple(work.unit for work in works))
+        sent_at = monotonic()
+        verdicts = await self._until_stored(lambda: self._store.commit(batch))
+        self._metrics.committed(batch, monotonic() - sent_at)
+        lost = {w.unit.partition for w, v in zip(works, verdicts, strict=True) if v.status != "committed"}
+        if generation == self._cursors.generation:
+            for partition, cursor in targets.items():
+                if partition not in lost:
+                    self._cursors.committed(partition, cursor)
+        return verdicts
+
+    async def _until_stored(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store until it answers: the identical batch finds itself if it had been committed."""
+        delay_s = RETRY_FIRST_S
+        while True:
+            await self._lease_valid()
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                log.warning("commit.waits", error=str(error))
+                await anyio.sleep(delay_s)
+                delay_s = min(delay_s * 2, RETRY_S_MAX)
+
+    async def _after(self, works: Sequence[Work], verdicts: Sequence[Verdict]) -> None:
+        fenced = sorted({w.unit.partition for w, v in zip(works, verdicts, strict=True) if v.status == "fenced"})
+        now = self._clock()
+        for work, verdict in zip(works, verdicts, strict=True):
+            self._metrics.turned(work, verdict, now)
+            match verdict.status:
+                case "committed":
+                    await self._committed(work, verdict)
+                case "known":
+                    await self._known(work, verdict.known)
+                case "conflict":
+                    self._again(work, ())
+                case "fenced":
+                    pass  # The process ends below; its commands are the other owner's.
+        # Also for known units: this very batch may have been committed before its connection was lost.
+        stand = [w.unit for w, v in zip(works, verdicts, strict=True) if v.status in ("committed", "known")]
+        rings = dict.fromkeys(send.to for unit in stand for send in unit.sends)
+        effects = dict.fromkeys(effect.effect_kind for unit in stand for effect in unit.effects)
+        if rings:
+            await self._bus.ring(list(rings))
+        if effects:
+            await self._bus.ring_effects(list(effects))
+        if any(unit.timers for unit in stand):
+            self._timers_changed()
+        if fenced:
+            raise OwnershipLost(
+                f"{len(fenced)} partitions (first: {fenced[0]}) have another owner: "
+                "is a second company running on this log?"
+            )
+
+    async def _committed(self, work: Work, verdict: Verdict) -> None:
+        if work.turn is not None and work.unit.events:
+            self._actors.remember(work.address, Loaded(work.turn.state, work.turn.version))
+        self._settle(work.commands)
+        self._mailboxes.done(work.address, work.commands)
+        for row, pending in zip(work.unit.settled, work.commands, strict=True):
+            if row.outcome == "refused":
+                log.info("commit.refused", **_about(pending), detail=row.detail)
+        if work.error:
+            killer = work.commands[0]
+            await self._bus.bury(killer.address, killer.body, {"Troupe-Error": work.error, "ce-id": killer.id})
+        for inbox, reply in work.answers(verdict.first_position):
+            await self._reply(inbox, reply)
+
+    async def _known(self, work: Work, ids: Sequence[str]) -> None:
+        """Some commands were settled before (a repetition, or this very batch before the connection was lost)."""
+        known = [pending for pending in work.commands if pending.id in ids]
+        self._settle(known)
+        self._again(work, known)
+        asked = {p.id: p.envelope.reply_to for p in known if p.envelope.reply_to}
+        if asked:
+            project = work.address.project
+            rows = await self._until_stored(lambda: self._store.inbox(project, list(asked)))
+            for row in rows.values():
+                await self._reply(asked[row.id], known_answer(row))
+
+    def _again(self, work: Work, without: Sequence[Pending]) -> None:
+        """The unit lost: forget the cached state and decide what is left of it anew."""
+        self._actors.drop(work.address)
+        dropped = {id(pending) for pending in without}
+        self._mailboxes.give_back(work.address, [p for p in work.commands if id(p) not in dropped])
+        self._mailboxes.done(work.address, without)
+
+    def _settle(self, commands: Sequence[Pending]) -> None:
+        for pending in commands:
+            if pending.sequence:
+                self._cursors.settle(partition_of(pending.address), pending.sequence, pending.generation)
+
+    async def _reply(self, inbox: str, reply: Reply) -> None:
+        await self._bus.reply(inbox, encode(reply))
+
+
+def _about(pending: Pending) -> dict[str, str]:
+    """What a log line about a command says of it."""
+    return {"correlation": pending.correlation, "actor": str(pending.address), "command": pending.id}

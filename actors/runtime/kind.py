@@ -1,0 +1,112 @@
+"""What an actor is: a value of four small functions and the messages they understand.
+
+`decide(state, command)` answers with events, `()` for a repetition, or raises `Refusal`. `evolve(state, event)` is the
+next state. `react(state, event)` sees the state after its event and says what follows; it runs once, for the commit of
+the event, never on activation. The world is touched by performers only, outside the turn; they answer with a command.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from protocol.codec import Vocabulary
+from protocol.message import Command, Event
+from protocol.subjects import Address
+
+S = TypeVar("S")
+Safety = Literal["idempotent", "repeatable", "once"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A command to another actor of the project: stored in this commit, delivered at least once, accepted once."""
+
+    kind: str
+    name: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A command to this very actor in `after_s` seconds. The same key again replaces it."""
+
+    key: str
+    after_s: float
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget the timer with that key, if it has not fired."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Work in the world for the performer of that kind. Repeatable work may be paid twice after a crash."""
+
+    kind: str
+    work: msgspec.Struct
+    safety: Safety
+
+
+Reaction = Send | Timer | Cancel | Effect
+
+
+@dataclass(frozen=True)
+class Kind(Generic[S]):
+    """One kind of actor. `external` are the commands people and programs may send; all others only come from actors.
+
+    `correlates`: everything this actor's commands cause is correlated by the actor's own name (a task).
+    """
+
+    name: str
+    commands: tuple[type[Command], ...]
+    events: tuple[type[Event], ...]
+    initial: Callable[[Address], S]
+    decide: Callable[[S, Any], tuple[Event, ...]]
+    evolve: Callable[[S, Any], S]
+    react: Callable[[S, Any], tuple[Reaction, ...]]
+    external: tuple[type[Command], ...] = ()
+    correlates: bool = False
+    command_vocabulary: Vocabulary[Command] = field(init=False)
+    event_vocabulary: Vocabulary[Event] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "command_vocabulary", Vocabulary(self.commands))
+        object.__setattr__(self, "event_vocabulary", Vocabulary(self.events))
+
+
+@dataclass(frozen=True, slots=True)
+class EffectCall:
+    """Who wants the work and under which key. `key` is the idempotency key; `attempt` counts from 1."""
+
+    address: Address
+    key: str
+    at: datetime
+    correlation: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Performer:
+    """How one kind of effect is done. `give_up` words the outcome when every attempt failed: an effect always ends.
+
+    At most `concurrent_max` run at once in a process; an attempt that takes longer than `timeout_s` has failed.
+    """
+
+    kind: str
+    work: type[msgspec.Struct]
+    perform: Callable[[EffectCall, Any], Awaitable[Command]]
+    give_up: Callable[[EffectCall, Any, str], Command]
+    concurrent_max: int
+    attempts_max: int
+    timeout_s: float
+
+
+Kinds = Mapping[str, Kind[Any]]
+Performers = Mapping[str, Performer]

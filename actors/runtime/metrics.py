@@ -1,0 +1,95 @@
+"""What the runtime counts and times for Prometheus. Counters are of this process's life and only go up.
+
+Every label has few values, all known before the first message: kinds of actors and effects, outcomes. What anybody may
+make up (ids, paths, projects, unknown kinds) never becomes one. Seconds and bytes, names end in `_total` for counters.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from actors.runtime.work import Work
+from eventstore.store import Batch, Verdict
+
+UNKNOWN_KIND = "unknown"
+# The keeper of quarantined commands is no kind of actor, but has events of its own.
+_KEEPER_KIND = "runtime"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
+
+
+class RuntimeMetrics:
+    """The runtime's metrics on `registry` (one of its own by default). `kinds` are the kinds of actors there are."""
+
+    def __init__(self, registry: CollectorRegistry | None = None, kinds: Collection[str] = ()) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._kinds = {*kinds, _KEEPER_KIND}
+        self._make_turns()
+        self._make_effects()
+        self.outbox_overdue = self._gauge("outbox_overdue", "Actors whose sends wait too long, at the last look.")
+        self.intake_reopens = self._counter("intake_reopens", "How often the feed of commands had to be opened again.")
+        self.lease_renewals_failed = self._counter(
+            "lease_renewals_failed", "Renewals of the leases that the store did not answer."
+        )
+
+    def _make_turns(self) -> None:
+        self._commands = self._counter("commands", "Commands settled, by the kind of their actor.", "kind", "outcome")
+        self._turns = self._counter("turns", "Units decided, by what their commit said.", "kind", "outcome")
+        self._quarantines = self._counter("quarantines", "Commands that broke their actor's turn.", "kind")
+        self._events = self._counter("events_written", "Events committed, by the kind of their stream.", "kind")
+        self._waited = self._histogram(
+            "command_commit_seconds", "From a command's own time to the commit that settled it."
+        )
+        self._commits = self._counter("commits", "Batches the store has answered.")
+        self._commit_seconds = self._histogram("commit_seconds", "One batch, from its first sending to its answer.")
+        self._commit_units = self._histogram("commit_units", "Units (actors) in one batch.", buckets=_SIZES)
+        self._commit_events = self._histogram("commit_events", "Events in one batch.", buckets=_SIZES)
+
+    def _make_effects(self) -> None:
+        self._effects = self._counter("effects", "Attempts at effects that ended.", "effect", "outcome")
+        self._effect_seconds = self._histogram("effect_seconds", "One attempt.", "effect", buckets=_LONG_SECONDS)
+        self.effects_running = self._gauge("effects_running", "Effects being performed now.", "effect")
+
+    def committed(self, batch: Batch, seconds: float) -> None:
+        """The store has answered a batch. One without units only moves cursors and is no news."""
+        if batch.units:
+            self._commits.inc()
+            self._commit_seconds.observe(seconds)
+            self._commit_units.observe(len(batch.units))
+            self._commit_events.observe(sum(len(unit.events) for unit in batch.units))
+
+    def turned(self, work: Work, verdict: Verdict, now: datetime) -> None:
+        """What one unit of an answered batch came to."""
+        kind = self._kind(work.address.kind)
+        self._turns.labels(kind, verdict.status).inc()
+        if verdict.known:
+            self._commands.labels(kind, "known").inc(len(verdict.known))
+        if verdict.status != "committed":
+            return
+        for settled, pending in zip(work.unit.settled, work.commands, strict=True):
+            self._commands.labels(kind, settled.outcome).inc()
+            # Clocks of two machines may disagree: never below 0.
+            self._waited.observe(max(0.0, (now - pending.at).total_seconds()))
+        if work.error:
+            self._quarantines.labels(kind).inc()
+        if work.unit.events:
+            self._events.labels(self._kind(work.unit.address.kind)).inc(len(work.unit.events))
+
+    def attempted(self, effect: str, outcome: str, seconds: float) -> None:
+        """An attempt at an effect has ended: done, given_up, retried, undecodable or claim_lost."""
+        self._effects.labels(effect, outcome).inc()
+        self._effect_seconds.labels(effect).observe(seconds)
+
+    def _kind(self, kind: str) -> str:
+        return kind if kind in self._kinds else UNKNOWN_KIND
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"troupe_{name}", words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"troupe_{name}", words, labels, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
+        return Histogram(f"troupe_{name}", words, labels, registry=self.registry, buckets=buckets)

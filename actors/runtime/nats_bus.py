@@ -1,0 +1,261 @@
+"""The bus on NATS JetStream: commands in by an ack-none pull consumer, doorbells and replies out.
+
+No correctness rests here. A lost connection reconnects for ever; the feed then reports FeedLost and is opened again
+from the cursor. `flush` is no barrier and publishes are not awaited: the outbox sweeper repeats what was lost.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Self
+
+import anyio
+import msgspec
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    SubjectTransform,
+)
+
+from actors.runtime.nats_client import CONNECT_S_MAX, RECONNECT_WAIT_S, TolerantClient, connect
+from actors.runtime.nats_feed import NatsFeed
+from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost, StoredMessage
+from protocol.subjects import ROOT, Address, check_token, command_subject, dead_subject, effect_subject, transform
+
+STREAM = "COMMANDS"
+STREAM_BYTES_MAX = 1024**3  # Full: publishers are told to wait; it is purged below the lowest cursor.
+DUPLICATE_WINDOW_S = 0.1  # Ids are ours (ce-id); the stream's own dedupe must never swallow a message.
+REQUEST_TIMEOUT_S = 5.0
+CONSUMER_IDLE_S = 60.0
+
+log = structlog.get_logger("bus")
+_FAILED = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
+_DIGITS_KEPT = 6  # Of a stored time's fraction of a second: microseconds.
+
+
+class NatsBus:
+    """A Bus on one NATS connection. Open with `async with NatsBus.open(...)`.
+
+    Every `root` has a stream of its own, so that several installations can share an account.
+    """
+
+    def __init__(self, url: str, token: str, root: str, stream_bytes_max: int) -> None:
+        self.client: Client = TolerantClient()
+        self._url, self._token, self._root, self._stream_bytes_max = url, token, root, stream_bytes_max
+        self._stream = STREAM if root == ROOT else f"{STREAM}_{root}"
+        self._feeds: set[NatsFeed] = set()
+        self._wakes: dict[str, Callable[[], None]] = {}
+        self._closing = False
+        self._trouble = ""  # What the client said last.
+
+    @property
+    def root(self) -> str:
+        return self._root
+
+    @property
+    def stream(self) -> str:
+        return self._stream
+
+    @property
+    def _js(self) -> JetStreamContext:
+        return self.client.jetstream(timeout=REQUEST_TIMEOUT_S)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, token: str = "", root: str = ROOT, stream_bytes_max: int = STREAM_BYTES_MAX
+    ) -> "AsyncGenerator[Self]":
+        """Connect and see that COMMANDS is there as we need it. BusUnavailable when that cannot be."""
+        bus = cls(url, token, check_token("root", root), stream_bytes_max)
+        try:
+            await bus._connect()
+        except _FAILED as error:
+            why = str(error) or bus._trouble or f"no answer within {CONNECT_S_MAX:g} s"
+            raise BusUnavailable(f"cannot connect to NATS at {url}: {why}; is nats-server running?") from error
+        try:
+            await bus.ensure_stream()
+            yield bus
+        finally:
+            bus._closing = True
+            with anyio.CancelScope(shield=True), anyio.move_on_after(REQUEST_TIMEOUT_S):
+                await bus.client.close()
+
+    async def _connect(self) -> None:
+        async def reconnected() -> None:
+            log.info("nats.reconnected")
+            self._lose_feeds("the connection to NATS was replaced")
+
+        async def disconnected() -> None:
+            log.warning("nats.disconnected")
+
+        async def failed(error: Exception) -> None:
+            self._trouble = f"{type(error).__name__}: {error}"
+            log.warning("nats.error", error=self._trouble)
+
+        self.client = await connect(
+            self._url,
+            self._token,
+            reconnected=reconnected,
+            disconnected=disconnected,
+            closed=self._closed,
+            failed=failed,
+        )
+        for kind in self._wakes:
+            await self._subscribe(kind)
+
+    async def _closed(self) -> None:
+        """nats-py gives a connection up for good at some words of the server (a refused token, an error it does not
+        know); a company that outlives its server's bad hour needs a new one."""
+        while not self._closing:
+            log.warning("nats.closed", error=str(self.client.last_error))
+            self._lose_feeds("the connection to NATS was closed")
+            await anyio.sleep(RECONNECT_WAIT_S)
+            try:
+                await self._connect()
+            except _FAILED as error:
+                log.warning("nats.connect_failed", error=str(error))
+                continue
+            if self._closing:
+                await self.client.close()
+            return
+
+    def _lose_feeds(self, reason: str) -> None:
+        for feed in self._feeds:
+            feed.lose(reason)
+        self._feeds.clear()
+
+    async def ensure_stream(self) -> None:
+        """Create COMMANDS, or see that the one there has our subject transform."""
+        source, destination = transform(self.root)
+        config = StreamConfig(
+            name=self.stream,
+            subjects=[source],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=self._stream_bytes_max,
+            duplicate_window=DUPLICATE_WINDOW_S,
+            subject_transform=SubjectTransform(src=source, dest=destination),
+            allow_direct=True,
+        )
+        try:
+            await self._js.add_stream(config)
+        except nats.js.errors.BadRequestError as error:
+            raise BusUnavailable(
+                f"the stream {self.stream} exists with other settings ({error.description}): "
+                "it belongs to something else or to another version; use another NATS account or remove it"
+            ) from error
+        except _FAILED as error:
+            raise BusUnavailable(f"cannot create the stream {self.stream}: {error}") from error
+
+    async def open_feed(self, after: int) -> CommandFeed:
+        if not self.client.is_connected:  # What is asked now would be sent to a server that is only just waking up.
+            raise BusUnavailable(f"cannot read the stream {self.stream}: there is no connection to NATS")
+        await self.ensure_stream()
+        try:
+            state = (await self._js.stream_info(self.stream)).state
+            info = await self._js.add_consumer(
+                self.stream,
+                ConsumerConfig(
+                    ack_policy=AckPolicy.NONE,
+                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                    opt_start_seq=max(after + 1, state.first_seq, 1),
+                    inactive_threshold=CONSUMER_IDLE_S,
+                    mem_storage=True,
+                    num_replicas=1,
+                ),
+            )
+            feed = await NatsFeed.open(self.client, self.stream, info.name)
+        except (*_FAILED, FeedLost) as error:
+            raise BusUnavailable(f"cannot read the stream {self.stream}: {error}") from error
+        self._feeds = {feed}  # There is one reader; what it had before is closed.
+        return feed
+
+    async def witness_at(self, sequence: int) -> str:
+        try:
+            # Not a direct get: the leader's word is asked for, and it carries the stored time.
+            response = await self.client.request(
+                f"$JS.API.STREAM.MSG.GET.{self.stream}", b'{"seq":%d}' % sequence, timeout=REQUEST_TIMEOUT_S
+            )
+            answer = msgspec.json.decode(response.data, type=_GetResponse)
+        except (*_FAILED, msgspec.DecodeError) as error:
+            raise BusUnavailable(f"cannot read message {sequence} of {self.stream}: {error}") from error
+        if answer.message is None:
+            if answer.error is not None and answer.error.code != 404:
+                raise BusUnavailable(f"cannot read message {sequence} of {self.stream}: {answer.error.description}")
+            return ""
+        found = answer.message
+        return StoredMessage(sequence, found.subject, {}, b"", _stored_at(found.time)).witness(self.stream)
+
+    async def purge_below(self, sequence: int) -> None:
+        try:
+            await self._js.purge_stream(self.stream, seq=sequence)
+        except _FAILED as error:
+            raise BusUnavailable(f"cannot purge the stream {self.stream}: {error}") from error
+
+    async def ring(self, receivers: Sequence[Address]) -> None:
+        for receiver in receivers:
+            await self._publish(command_subject(receiver, self.root), b"", {"Troupe-Outbox": "1"})
+
+    async def ring_effects(self, kinds: Sequence[str]) -> None:
+        for kind in kinds:
+            await self._publish(effect_subject(kind, self.root), b"", None)
+
+    async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
+        for kind in kinds:
+            self._wakes[kind] = wake
+            await self._subscribe(kind)
+
+    async def _subscribe(self, kind: str) -> None:
+        async def rung(_: Msg) -> None:
+            self._wakes[kind]()
+
+        await self.client.subscribe(effect_subject(kind, self.root), cb=rung)
+
+    async def reply(self, inbox: str, body: bytes) -> None:
+        await self._publish(inbox, body, None)
+
+    async def bury(self, address: Address, body: bytes, headers: dict[str, str]) -> None:
+        await self._publish(dead_subject(address, self.root), body, headers)
+
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
+        try:
+            await self.client.publish(subject, body, headers=headers)
+        except (*_FAILED, ValueError) as error:
+            log.warning("nats.publish_failed", subject=subject, error=f"{type(error).__name__}: {error}")
+
+
+class _Stored(msgspec.Struct):
+    subject: str
+    time: str
+
+
+class _ApiError(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _GetResponse(msgspec.Struct):
+    message: _Stored | None = None
+    error: _ApiError | None = None
+
+
+def _stored_at(text: str) -> datetime:
+    """An RFC 3339 time of the server's, in whole microseconds: further digits are cut off, missing ones are zeros."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{seconds}.{fraction[:_DIGITS_KEPT].ljust(_DIGITS_KEPT, '0')}+00:00")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

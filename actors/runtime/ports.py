@@ -1,0 +1,111 @@
+"""What the runtime needs of a message bus, written as promises. NATS keeps them; tests may bring a simulated one.
+
+The bus is the road, never the arbiter: it may lose, repeat and delay. Nothing but speed rests on it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from protocol.subjects import Address
+
+_ID = re.compile(r"(?!timer:)[!-?A-~]{1,200}")  # Printable ASCII without "@".
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BusUnavailable(Exception):
+    """The bus cannot be reached now; try again when it is back."""
+
+
+class FeedLost(Exception):
+    """The feed of commands broke (server restarted, consumer gone): open it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of the COMMANDS stream. `headers` are as received; `at` is when the stream stored it, in whole
+    microseconds (further digits cut off, so that every way of reading a message gives the same)."""
+
+    sequence: int
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+    at: datetime
+
+    def witness(self, stream: str) -> str:
+        """Stream, sequence and stored time: no message of a recreated stream has the same."""
+        return f"{stream}-{self.sequence}-{(self.at - _EPOCH) // timedelta(microseconds=1)}"
+
+    def identity(self, stream: str) -> str:
+        """`ce-id`, or what stands in for it: the witness.
+
+        Ids of ours name an event ("tools/t1@3.0") or a timer ("timer:late:7"); one from outside that could be mistaken
+        for those is not used, nor one with characters that not every store and log can hold.
+        """
+        for name, value in self.headers.items():
+            if name.lower() == "ce-id" and _ID.fullmatch(value.strip()):
+                return value.strip()
+        return self.witness(stream)
+
+
+class CommandFeed(Protocol):
+    """Commands from one sequence on, in order."""
+
+    async def next(self) -> list[StoredMessage]:
+        """The next messages (at least one); waits for them. FeedLost when it cannot go on."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Bus(Protocol):
+    """The road in and out."""
+
+    @property
+    def root(self) -> str:
+        """The first token of every subject."""
+        ...
+
+    @property
+    def stream(self) -> str:
+        """The name of the stream that holds commands."""
+        ...
+
+    async def open_feed(self, after: int) -> CommandFeed:
+        """Commands with a sequence above `after`, of the stream as it is now (made anew if it was lost).
+        BusUnavailable when it cannot be opened now."""
+        ...
+
+    async def witness_at(self, sequence: int) -> str:
+        """The witness of the message with that sequence, "" if there is none. BusUnavailable when it cannot be
+        asked."""
+        ...
+
+    async def purge_below(self, sequence: int) -> None:
+        """Drop the commands below `sequence`; the one at it stays, as the witness."""
+        ...
+
+    async def ring(self, receivers: Sequence[Address]) -> None:
+        """Tell the owners of these actors that outbox rows wait for them. May be lost."""
+        ...
+
+    async def ring_effects(self, kinds: Sequence[str]) -> None:
+        """Tell effect workers that there is work. May be lost."""
+        ...
+
+    async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
+        """Call `wake` when one of those kinds is rung."""
+        ...
+
+    async def reply(self, inbox: str, body: bytes) -> None:
+        """Answer an asker. May be lost; the asker's time-out then means unknown."""
+        ...
+
+    async def bury(self, address: Address, body: bytes, headers: dict[str, str]) -> None:
+        """Copy a command that broke its actor to the dead-letter subject."""
+        ...
+
+
+Clock = Callable[[], datetime]

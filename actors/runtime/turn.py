@@ -1,0 +1,201 @@
+"""One turn: some commands of one actor, decided in a row on its state, as one unit that commits whole or not at all.
+
+Pure but for the clock reading it is given. Nothing here is visible to anyone before the store has committed the unit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from actors.runtime.kind import Cancel, Effect, Kind, Reaction, Send, Timer
+from eventstore.store import NewEffect, NewEvent, NewSend, NewTimer, Settled, Unit
+from protocol.codec import BODY_BYTES_MAX, encode
+from protocol.envelope import Envelope, to_headers
+from protocol.message import Command, Event, Refusal, tag_of
+from protocol.reply import Reply
+from protocol.subjects import Address, check_address, partition_of
+
+EVENTS_MAX = 256  # One command that causes more is a broken core, not a big decision.
+DETAIL_LENGTH_MAX = 2_000  # Characters of what is said of a refusal or a broken turn.
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A command waiting for its turn. `outbox_id` > 0: an outbox row; otherwise `sequence` is its place in COMMANDS.
+
+    `refusal` is set when it was already found wanting on the way in (malformed, unknown, expired).
+    """
+
+    address: Address
+    id: str
+    type: str
+    body: bytes
+    at: datetime
+    correlation: str
+    envelope: Envelope
+    command: Command | None = None
+    refusal: Refusal | None = None
+    outbox_id: int = 0
+    outcome_of: str = ""
+    sequence: int = 0
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An actor's committed state and the version of its stream."""
+
+    state: Any
+    version: int
+
+
+class TurnBroke(Exception):
+    """A core raised something else than a Refusal, or said nonsense. The command at `index` is the killer."""
+
+    def __init__(self, index: int, error: str) -> None:
+        super().__init__(error)
+        self.index = index
+        self.error = plain(error)
+
+
+@dataclass
+class Turn:
+    """What deciding came to: the unit to commit, the state after it, and who hears what afterwards.
+
+    `replies` are an inbox, what it is told, and where the first event it speaks of stands in the unit (from 0).
+    """
+
+    kind: Kind[Any]
+    address: Address
+    before: Loaded
+    now: datetime
+    state: Any = None
+    version: int = 0
+    settled: list[Settled] = field(default_factory=list[Settled])
+    events: list[NewEvent] = field(default_factory=list[NewEvent])
+    sends: list[NewSend] = field(default_factory=list[NewSend])
+    timers: dict[str, NewTimer] = field(default_factory=dict[str, NewTimer])
+    cancels: list[str] = field(default_factory=list[str])
+    effects: list[NewEffect] = field(default_factory=list[NewEffect])
+    replies: list[tuple[str, Reply, int]] = field(default_factory=list[tuple[str, Reply, int]])
+
+    def __post_init__(self) -> None:
+        self.state, self.version = self.before.state, self.before.version
+
+    def unit(self) -> Unit:
+        return Unit(
+            partition=partition_of(self.address),
+            address=self.address,
+            expected=self.before.version if self.events else None,
+            settled=tuple(self.settled),
+            events=tuple(self.events),
+            sends=tuple(self.sends),
+            timers=tuple(self.timers.values()),
+            cancels=tuple(self.cancels),
+            effects=tuple(self.effects),
+        )
+
+    def take(self, index: int, pending: Pending) -> None:
+        """Decide one command on the state so far."""
+        first = self.version + 1
+        try:
+            if pending.refusal is not None:
+                raise pending.refusal
+            assert pending.command is not None, "intake decodes a command or refuses it"
+            decided = self.kind.decide(self.state, pending.command)
+        except Refusal as refusal:
+            self._settle(pending, "refused", first, refusal)
+            return
+        except Exception as error:
+            raise TurnBroke(index, f"decide: {type(error).__name__}: {error}") from error
+        if len(decided) > EVENTS_MAX:
+            raise TurnBroke(index, f"decide: {len(decided)} events for one command, limit {EVENTS_MAX}")
+        try:
+            for event in decided:
+                self._apply(event, pending)
+        except Exception as error:
+            raise TurnBroke(index, f"event, evolve or react: {type(error).__name__}: {error}") from error
+        self._settle(pending, "accepted" if decided else "silent", first)
+
+    def _apply(self, event: Event, pending: Pending) -> None:
+        tag, body = _encoded(event)
+        # State is folded from what will be read back: a replay comes to the same, and an event that cannot be read
+        # back breaks this turn instead of every later one.
+        event = self.kind.event_vocabulary.decode(body, tag)
+        self.events.append(NewEvent(tag, body, pending.at, pending.correlation, pending.id))
+        self.state = self.kind.evolve(self.state, event)
+        self.version += 1
+        cause = self.address.reference(self.version)
+        for n, reaction in enumerate(self.kind.react(self.state, event)):
+            self._follow(reaction, cause, n, pending.correlation)
+
+    def _follow(self, reaction: Reaction, cause: str, n: int, correlation: str) -> None:
+        match reaction:
+            case Send(kind, name, command):
+                to = check_address(Address(self.address.project, kind, name))
+                sender = f"{self.address.kind}/{self.address.name}"
+                tag, body = _encoded(command)
+                self.sends.append(
+                    NewSend(f"{cause}.{n}", to, partition_of(to), sender, tag, body, self.now, correlation, cause)
+                )
+            case Timer(key, after_s, command):
+                due = self.now + timedelta(seconds=after_s)
+                self.timers[key] = NewTimer(key, due, *_encoded(command), correlation, cause)
+            case Cancel(key):
+                self.timers.pop(key, None)
+                self.cancels.append(key)
+            case Effect(kind, work, safety):
+                self.effects.append(NewEffect(f"{cause}.{n}", kind, safety, encode(work), self.now, correlation, cause))
+
+    def _settle(self, pending: Pending, outcome: Any, first: int, refusal: Refusal | None = None) -> None:
+        self.settled.append(settled(pending, outcome, "" if refusal is None else detail_of(refusal)))
+        if pending.envelope.reply_to:
+            references = tuple(self.address.reference(v) for v in range(first, self.version + 1))
+            code, message = (refusal.code, plain(refusal.message)) if refusal else ("", "")
+            reply = Reply(outcome, pending.id, str(self.address), events=references, code=code, message=message)
+            self.replies.append((pending.envelope.reply_to, reply, first - self.before.version - 1))
+
+
+def _encoded(message: Event | Command) -> tuple[str, bytes]:
+    """Tag and body, or ValueError for a message too big to be stored and sent."""
+    tag, body = tag_of(message), encode(message)
+    if len(body) > BODY_BYTES_MAX:
+        raise ValueError(f"{tag} has {len(body)} bytes, limit {BODY_BYTES_MAX}; big content belongs in a blob")
+    return tag, body
+
+
+def detail_of(refusal: Refusal) -> str:
+    """A refusal as the inbox keeps it; `code: message`."""
+    return f"{refusal.code}: {plain(refusal.message)}"
+
+
+def plain(text: str) -> str:
+    """`text` as every store, log and reply can hold it: bounded, and without what no text column takes."""
+    cut = text if len(text) <= DETAIL_LENGTH_MAX else text[: DETAIL_LENGTH_MAX - 1] + "…"
+    return cut.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def settled(pending: Pending, outcome: Any, detail: str = "") -> Settled:
+    """The row that settles a command; external ones, effect outcomes and what broke its actor leave their bytes in the
+    inbox."""
+    external = pending.outbox_id == 0
+    return Settled(
+        id=pending.id,
+        type=pending.type,
+        outcome=outcome,
+        detail=detail,
+        outbox_id=pending.outbox_id,
+        keep=external or bool(pending.outcome_of) or outcome == "quarantined",
+        sequence=pending.sequence,
+        headers=encode(to_headers(pending.envelope)),
+        body=pending.body,
+    )
+
+
+def run_turn(kind: Kind[Any], address: Address, before: Loaded, commands: Sequence[Pending], now: datetime) -> Turn:
+    """Decide `commands` in order. TurnBroke names the one that broke; nothing of this turn may then be used."""
+    turn = Turn(kind, address, before, now)
+    for index, pending in enumerate(commands):
+        turn.take(index, pending)
+    return turn

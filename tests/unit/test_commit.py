@@ -1,0 +1,190 @@
+"""The coalescer: what it does when the store says no, says nothing, or has said it before."""
+
+from uuid import uuid4
+
+import pytest
+
+from actors.runtime.commit import Committer, Held, OwnershipLost
+from actors.runtime.cursor import Cursors
+from actors.runtime.mailboxes import Mailboxes, from_message
+from eventstore.memory import MemoryStore
+from eventstore.store import Batch, Fence, InboxRow, StoreUnavailable, Unit, Verdict
+from protocol.codec import encode
+from protocol.message import Command
+from protocol.subjects import PARTITIONS, Address, partition_of
+from tests.kit.counting import KINDS, Add, Added, Begin, Serve
+from tests.kit.noting_bus import NotingBus
+from tests.kit.units import NOON, event, external
+
+C1 = Address("demo", "counter", "c1")
+
+
+class LosingStore(MemoryStore):
+    """Its answers get lost: `lose` names the next calls of whose outcome nobody hears."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lose: list[str] = []
+
+    async def commit(self, batch: Batch) -> tuple[Verdict, ...]:
+        verdicts = await super().commit(batch)
+        self._lost("commit")
+        return verdicts
+
+    async def inbox(self, project: str, ids: object) -> dict[str, InboxRow]:
+        self._lost("inbox")
+        return await super().inbox(project, ids)  # pyright: ignore[reportArgumentType]
+
+    def _lost(self, call: str) -> None:
+        if self.lose and self.lose[0] == call:
+            self.lose.pop(0)
+            raise StoreUnavailable(f"{call}: the connection was lost")
+
+
+class Desk:
+    """A committer with everything around it, turned by hand."""
+
+    def __init__(self) -> None:
+        self.store, self.bus, self.mailboxes, self.id = LosingStore(), NotingBus(), Mailboxes(), uuid4()
+        self.timers_changed = 0
+        self.sequence = 0
+
+    async def open(self) -> "Desk":
+        leases = await self.store.acquire(range(PARTITIONS), self.id, 3600, takeover=True)
+        self.cursors = Cursors(leases)
+        self.held = {lease.partition: Held(lease.epoch, self.id) for lease in leases}
+        self.committer = Committer(
+            self.store,
+            self.bus,
+            KINDS,
+            self.mailboxes,
+            self.cursors,
+            self.held,
+            lambda: NOON,
+            self._valid,
+            self._timers,
+        )
+        return self
+
+    async def _valid(self) -> None:
+        pass
+
+    def _timers(self) -> None:
+        self.timers_changed += 1
+
+    def arrive(self, command: Command, id_: str, to: Address = C1) -> None:
+        """A message of the stream, as the intake takes it in."""
+        self.sequence += 1
+        self.cursors.see(partition_of(to), self.sequence, f"w{self.sequence}")
+        headers = {"Troupe-Reply-To": f"_INBOX.{id_}"}
+        generation = self.cursors.generation
+        self.mailboxes.put(
+            from_message(KINDS, to, id_, self.sequence, generation, headers, encode(command), NOON, NOON)
+        )
+
+    async def turn(self) -> None:
+        """Steps until nobody is ready."""
+        for _ in range(20):
+            if self.mailboxes.ready(1):
+                await self.committer.step()
+        assert not self.mailboxes.ready(1)
+
+    async def cursor(self, to: Address = C1) -> tuple[int, str]:
+        lease = (await self.store.acquire([partition_of(to)], uuid4(), 3600, takeover=True))[0]
+        return lease.cursor, lease.witness
+
+    def outcomes(self) -> dict[str, tuple[str, bool]]:
+        return {reply.id: (reply.outcome, reply.known) for _, reply in self.bus.replies}
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return await Desk().open()
+
+
+async def test_a_commit_moves_the_cursor_and_only_then_answers(desk: Desk) -> None:
+    desk.arrive(Add(1), "a")
+    desk.arrive(Add(2), "b")
+    await desk.turn()
+    assert [(inbox, r.position) for inbox, r in desk.bus.replies] == [("_INBOX.a", 1), ("_INBOX.b", 2)]
+    assert await desk.cursor() == (2, "w2")
+
+
+async def test_an_answer_of_the_store_that_was_lost_is_found_by_sending_the_batch_again(desk: Desk) -> None:
+    """Also what follows: the doorbells and the timekeeper would otherwise hear of it by chance."""
+    p1, w1, w2 = (Address("demo", kind, name) for kind, name in (("player", "p1"), ("worker", "w1"), ("worker", "w2")))
+    desk.arrive(Add(1), "a")
+    desk.arrive(Serve("p2", 1), "b", p1)
+    desk.arrive(Begin("x"), "c", w1)
+    desk.arrive(Begin("x", 5.0), "d", w2)
+    desk.store.lose = ["commit", "inbox", "inbox"]
+    await desk.turn()
+    assert desk.outcomes() == dict.fromkeys("abcd", ("accepted", True))
+    assert await desk.store.head() == 4
+    assert desk.bus.rung == [Address("demo", "player", "p2")]
+    assert desk.bus.effects == ["job"]
+    assert desk.timers_changed == 1
+    await desk.committer.advance()
+    assert {cursor for cursor, _ in [await desk.cursor(to) for to in (C1, p1, w1, w2)]} == {4}
+
+
+async def test_a_unit_that_meets_a_newer_stream_is_decided_again_on_it(desk: Desk) -> None:
+    desk.arrive(Add(1), "a")
+    await desk.turn()
+    partition = partition_of(C1)
+    fence = Fence(partition, desk.held[partition].epoch, desk.id, 1, "w1")
+    other = Unit(partition, C1, 1, (external("elsewhere"),), (event(type_="counter.added.v1", causation="elsewhere"),))
+    assert [v.status for v in await desk.store.commit(Batch((fence,), (other,)))] == ["committed"]
+    desk.arrive(Add(5), "b")
+    await desk.turn()
+    (last,) = (await desk.store.read_stream(C1))[2:]
+    assert (last.version, last.body) == (3, encode(Added(5)))
+    assert desk.outcomes()["b"] == ("accepted", False)
+    assert desk.bus.replies[-1][1].events == ("counter/c1@3",)
+
+
+async def test_a_fence_that_is_gone_ends_it_after_the_others_were_told(desk: Desk) -> None:
+    others = (Address("demo", "counter", f"d{n}") for n in range(PARTITIONS))
+    mine = next(address for address in others if partition_of(address) != partition_of(C1))
+    await desk.store.acquire([partition_of(C1)], uuid4(), 3600, takeover=True)
+    desk.arrive(Add(1), "lost")
+    desk.arrive(Add(1), "kept", mine)
+    with pytest.raises(OwnershipLost, match=r"1 partitions .* another owner"):
+        await desk.turn()
+    assert desk.outcomes() == {"kept": ("accepted", False)}
+    assert await desk.store.read_stream(C1) == []
+
+
+async def test_what_an_earlier_stream_settles_moves_no_cursor_of_this_one(desk: Desk) -> None:
+    """Sequence 1 of the lost stream is settled while sequence 1 of the new one is another, open command."""
+    desk.arrive(Add(1), "old")
+    (taken,) = desk.mailboxes.take(C1, 1)
+    desk.cursors.rewind(range(PARTITIONS))
+    desk.cursors.see(partition_of(C1), 1, "new stream")
+    desk.mailboxes.put(taken)
+    await desk.turn()
+    assert desk.outcomes() == {"old": ("accepted", False)}
+    assert await desk.cursor() == (0, "")
+
+
+async def test_of_commands_no_store_can_hold_only_the_guilty_one_is_set_aside(desk: Desk) -> None:
+    desk.arrive(Add(1), "a")
+    desk.arrive(Add(1), "b")
+    desk.arrive(Add(1, "timer"), "bad")
+    desk.arrive(Add(1), "c")
+    desk.arrive(Add(1), "n", Address("demo", "counter", "neighbour"))
+    await desk.turn()
+    accepted = dict.fromkeys("abcn", ("accepted", False))
+    assert desk.outcomes() == accepted | {"bad": ("quarantined", False)}
+    assert desk.bus.buried == [(C1, encode(Add(1, "timer")))]
+    assert len(await desk.store.read_stream(C1)) == 3
+    assert await desk.cursor() == (5, "w5")
+
+
+async def test_cursors_move_without_any_turn(desk: Desk) -> None:
+    partition = partition_of(C1)
+    desk.cursors.see(partition, 7, "w7")
+    desk.cursors.settle(partition, 7, desk.cursors.generation)
+    await desk.committer.advance()
+    assert await desk.cursor() == (7, "w7")
+    assert desk.cursors.behind() == {}
