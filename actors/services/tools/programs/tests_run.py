@@ -7,14 +7,13 @@ and no network but its own loopback.
 
 from pathlib import Path
 
-from actors.services.tools.programs import suite, suite_javascript, suite_python
-from actors.services.tools.programs.git import GitError, git
+from actors.services.tools.programs import scratch_copy, suite, suite_javascript, suite_python
+from actors.services.tools.programs.git import GitError
 from actors.services.tools.programs.suite_python import Report
 from protocol.tools import Fact, Finding, ToolInput, ToolResult
 
 LIMIT_S = 60.0  # what a suite gets where the task says nothing
 LIMIT_S_MAX = 75.0  # leaves room within the tool's own time limit for the copy and the report
-COPY_TIMEOUT_S = 60.0
 LAST_LINE_CHARS = 200
 TAIL_CHARS_KEPT = 4_000  # of the suite's last output, in the result's data
 
@@ -31,7 +30,7 @@ def run(given: ToolInput) -> ToolResult:
     root, scratch = Path(given.scratch, "copy"), Path(given.scratch, "home")
     scratch.mkdir()
     try:
-        _copy(source, root)
+        scratch_copy.make(source, root)
     except (GitError, TimeoutError) as error:
         return ToolResult("failed", f"the clone could not be copied: {error}")
     if tests is not None:
@@ -47,23 +46,12 @@ def _limit(asked: object) -> float:
     return min(float(asked), LIMIT_S_MAX) if number and isinstance(asked, int | float) else LIMIT_S
 
 
-def _copy(source: Path, root: Path) -> None:
-    """A checkout that the suite may write, links included; with history, since some builds read their version there."""
-    git(
-        ["clone", "--quiet", "--no-hardlinks", "--template=", "--no-checkout", str(source), str(root)],
-        source.parent,
-        timeout_s=COPY_TIMEOUT_S,
-    )
-    git(["config", "core.symlinks", "true"], root)
-    git(["reset", "--quiet", "--hard", "HEAD"], root, timeout_s=COPY_TIMEOUT_S)
-
-
 def _result(report: Report, limit_s: float, root: str) -> ToolResult:
     """`root` is taken out of what the suite said: its folder is another one in each run, and gone by now."""
     facts: dict[str, Fact] = {"runner": report.runner}
     data = {
         "missing": sorted(report.outcomes.missing),
-        "tail": _relative(report.ran.tail[-TAIL_CHARS_KEPT:], root) if report.ran else "",
+        "tail": scratch_copy.relative(report.ran.tail[-TAIL_CHARS_KEPT:], root) if report.ran else "",
     }
     if report.refused or report.ran is None:
         return ToolResult("could_not_run", f"could not run: {report.refused}", facts=facts, data=data)
@@ -90,12 +78,8 @@ def _result(report: Report, limit_s: float, root: str) -> ToolResult:
 
 def _finding(failure: suite.Failure, root: str) -> Finding:
     rule = "test-failure" if failure.collected else "test-collection"
-    message = _relative(f"{failure.name}: {failure.message}", root)
+    message = scratch_copy.relative(f"{failure.name}: {failure.message}", root)
     return Finding("high", rule, message, failure.path, failure.line)
-
-
-def _relative(text: str, root: str) -> str:
-    return text.replace(f"{root}/", "").replace(root, ".")
 
 
 def _summary(report: Report, ran: suite.Ran, complete: bool, limit_s: float) -> str:

@@ -4,16 +4,17 @@ Every sandbox: runs one command with a clean environment and resource limits; wh
 when the process that started it dies (even by kill -9), or when the command ends, everything the command started ends
 too.
 
-A sandbox of kind `bubblewrap` or `landlock` also promises: the command reads nothing but system files and the policy's
-paths, writes nothing but the policy's writable paths, reaches no network, gains no privilege, and is not root over the
-host. Kind `none` promises nothing of that; foreign code is refused there.
+A sandbox of any kind but `none` also promises: the command reads nothing but system files and the policy's paths,
+writes nothing but the policy's writable paths, reaches no network, gains no privilege, and is not root over the host.
+Kind `none` promises nothing of that; foreign code is refused there. Of kind `seatbelt` (macOS) only the command's
+process group ends with it.
 """
 
 import os
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-Kind = Literal["bubblewrap", "landlock", "none"]
+Kind = Literal["bubblewrap", "landlock", "seatbelt", "none"]
 
 SANDBOX_UID = 64_310  # Programs run under it where the company is root; it has no account and owns only their files.
 LAUNCH_FAILED = 125  # Exit code of the launcher when it could not build the sandbox: the command was not started.

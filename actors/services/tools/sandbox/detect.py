@@ -8,10 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.services.tools.sandbox import ruleset, seccomp
+from actors.services.tools.sandbox import ruleset, seatbelt, seccomp
 from actors.services.tools.sandbox.adapters import Bubblewrap, Landlock, Unconfined
 from actors.services.tools.sandbox.base import Policy, Sandbox, SandboxReport, drops_to
 from actors.services.tools.sandbox.execute import execute
+from actors.services.tools.sandbox.seatbelt import Seatbelt
 
 PROBE_TIMEOUT_S = 20.0
 _PROVED = b"confined"
@@ -66,7 +67,8 @@ async def detect() -> SandboxReport:
 
 
 async def find() -> Detected:
-    """Probe bubblewrap, Landlock with namespaces and Landlock alone, in this order; the first that confines is used."""
+    """Probe the kinds of this system, on Linux bubblewrap, Landlock with namespaces and Landlock alone, in this order;
+    the first that confines is used."""
     tried: list[tuple[str, str]] = []
     for sandbox, why_not in _candidates():
         why = why_not or await probe(sandbox)
@@ -75,6 +77,11 @@ async def find() -> Detected:
         tried.append((sandbox.kind, why))
     none = Unconfined()
     return Detected(none, SandboxReport(none.kind, none.detail, tuple(tried)))
+
+
+async def survey() -> list[tuple[Sandbox, str]]:
+    """Every kind of this system, and why it does not confine here ("": it does). The first that does is used."""
+    return [(sandbox, why_not or await probe(sandbox)) for sandbox, why_not in _candidates()]
 
 
 async def probe(sandbox: Sandbox) -> str:
@@ -109,6 +116,8 @@ def own(folder: Path) -> None:
 
 def _candidates() -> list[tuple[Sandbox, str]]:
     """Each sandbox, and why it need not even be probed ("": probe it)."""
+    if sys.platform == "darwin":
+        return [(Seatbelt(), seatbelt.unusable())]
     if not sys.platform.startswith("linux"):
         return [(Landlock(namespaces=True), f"needs Linux, this is {sys.platform}")]
     filterless = "" if seccomp.supported() else f"no system call table for {os.uname().machine}"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -113,13 +114,12 @@ async def _feed(process: anyio.abc.Process, stdin: bytes) -> None:
 
 async def _end(process: anyio.abc.Process) -> None:
     """End the launcher, which ends its tree; kill it where it does not."""
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    with anyio.move_on_after(KILL_GRACE_S):
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        with anyio.move_on_after(KILL_GRACE_S):
+            await process.wait()
+    if process.returncode is None or sys.platform != "linux":  # Elsewhere no launcher ends the tree: its group must do.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()

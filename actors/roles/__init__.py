@@ -1,0 +1,1 @@
+"""The thirteen roles: one generic core, one playbook each."""

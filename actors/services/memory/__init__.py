@@ -1,0 +1,1 @@
+"""Memory: what the company remembers of earlier work."""

@@ -1,0 +1,1 @@
+"""The router: every completion a role asks for goes through it."""

@@ -1,0 +1,1 @@
+"""The task actor: one piece of work from submission to its conclusion."""
