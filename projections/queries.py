@@ -6,36 +6,48 @@ instance with the position from the reply to a command.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import date, datetime
+from typing import Any, Literal, TypeVar
 
 import anyio
 import asyncpg
 import msgspec
 
 from eventstore.store import Log, StoreError
-from projections import agent_board, task_board
+from projections import agent_board, event_counts, task_board, usage
 from projections.errors import ViewBehind, ViewMissing
 from projections.rows import (
+    AgentDetail,
     AgentRow,
     ArtifactRow,
+    DeliveredArtifact,
+    EngagementRow,
+    EventCountRow,
     RoleHealth,
     RoleRow,
     TaskDetail,
     TaskHealth,
     TaskRow,
+    UsageRow,
     ViewRow,
 )
 from projections.statement import sql
 from projections.tables import Connection, Pool, transaction
 from projections.view import View
 
-VIEWS: tuple[View, ...] = (task_board, agent_board)  # The views the company keeps.
+VIEWS: tuple[View, ...] = (task_board, agent_board, usage, event_counts)  # The views the company keeps.
 TASKS_MAX = 100  # Rows of one list of tasks, newest first.
 AGENTS_MAX = 1_000
+ENGAGEMENTS_MAX = 50  # Rows of one agent's work, the latest.
+ARTIFACTS_MAX = 200
+USAGE_ROWS_MAX = 10_000
+EVENT_COUNTS_MAX = 10_000
 VIEW_WAIT_S = 10.0
 POLL_S_MIN = 0.01
 POLL_S_MAX = 0.2
+
+Dimension = Literal["day", "role", "agent", "provider", "model"]
+DIMENSIONS: tuple[Dimension, ...] = ("day", "role", "agent", "provider", "model")
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -62,6 +74,46 @@ class Queries:
         """The project's agents by name, at most `limit`."""
         async with self._snapshot() as snapshot:
             return await _read(snapshot, AgentRow, "list_agents", project, limit)
+
+    async def agent(self, project: str, agent: str, limit: int = ENGAGEMENTS_MAX) -> AgentDetail | None:
+        """One agent with at most `limit` of its engagements, and its use of language models by day and model, or
+        None."""
+        async with self._snapshot() as snapshot:
+            rows = await _read(snapshot, AgentRow, "show_agent", project, agent)
+            if not rows:
+                return None
+            work = await _read(snapshot, EngagementRow, "list_agent_engagements", project, agent, limit)
+            used = await _usage(snapshot, project, ("day", "provider", "model"), agent=agent)
+        return AgentDetail(rows[0], tuple(work), tuple(used))
+
+    async def artifacts(
+        self, project: str, task: str | None = None, role: str | None = None, limit: int = ARTIFACTS_MAX
+    ) -> list[DeliveredArtifact]:
+        """The project's artifacts (of one task, of one role), the latest delivery first, at most `limit`."""
+        async with self._snapshot() as snapshot:
+            return await _read(snapshot, DeliveredArtifact, "list_artifacts", project, task, role, limit)
+
+    async def artifact(self, project: str, task: str, role: str, path: str) -> DeliveredArtifact | None:
+        """One artifact, or None. Its bytes are the log's blob of its hash."""
+        async with self._snapshot() as snapshot:
+            found = await _read(snapshot, DeliveredArtifact, "find_artifact", project, task, role, path)
+        return found[0] if found else None
+
+    async def usage(
+        self,
+        project: str,
+        apart: Sequence[Dimension] = DIMENSIONS,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> list[UsageRow]:
+        """The project's use of language models from day to day (UTC, both included), told apart by `apart`."""
+        async with self._snapshot() as snapshot:
+            return await _usage(snapshot, project, apart, since, until)
+
+    async def log_counts(self, project: str, kind: str | None = None) -> list[EventCountRow]:
+        """How many events of each type the project has (of one kind of stream), by kind and type."""
+        async with self._snapshot() as snapshot:
+            return await _read(snapshot, EventCountRow, "list_event_counts", project, kind, EVENT_COUNTS_MAX)
 
     async def event_counts(self, project: str, task: str) -> dict[str, int]:
         """How many events of each type a task has caused; empty for a task that does not exist."""
@@ -135,6 +187,17 @@ async def _detail(snapshot: Connection, project: str, task: str) -> TaskDetail |
         tuple(await _read(snapshot, ArtifactRow, "list_task_artifacts", project, task)),
         await _event_counts(snapshot, project, task),
     )
+
+
+async def _usage(
+    snapshot: Connection,
+    project: str,
+    apart: Sequence[Dimension],
+    since: date | None = None,
+    until: date | None = None,
+    agent: str | None = None,
+) -> list[UsageRow]:
+    return await _read(snapshot, UsageRow, "list_usage", project, since, until, list(apart), agent, USAGE_ROWS_MAX)
 
 
 async def _event_counts(snapshot: Connection, project: str, task: str) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """What a reader of the views gets: plain rows, ready for JSON. Times are UTC, seconds are wall time."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 import msgspec
@@ -63,6 +63,19 @@ class ArtifactRow(msgspec.Struct, frozen=True):
     position: int
 
 
+class DeliveredArtifact(msgspec.Struct, frozen=True):
+    """An artifact with the task it is of; `delivered_at` is its role's delivery (None: it went on after that)."""
+
+    task: str
+    role: str
+    path: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+    position: int
+    delivered_at: datetime | None
+
+
 class TaskDetail(msgspec.Struct, frozen=True):
     """A task with all that hangs on it, as of one moment. `event_counts` is by the events' type."""
 
@@ -89,6 +102,56 @@ class AgentRow(msgspec.Struct, frozen=True):
     last_seen_at: datetime
     last_seen_position: int
     status: Literal["idle", "working"]
+
+
+class EngagementRow(msgspec.Struct, frozen=True):
+    """One role an agent has or had in a task. `open`: it still has it. The rest is the task board's (None: unknown)."""
+
+    task: str
+    role: str
+    open: bool
+    status: RoleStatus | None
+    summary: str | None
+    assigned_at: datetime | None
+    delivered_at: datetime | None
+    tool_calls: int | None
+    artifacts: int | None
+
+
+class UsageRow(msgspec.Struct, frozen=True):
+    """Completions that are the same in all that is told apart; what is not is None. `errors` are completions given
+    up, which have neither provider nor model (""). `cost_micros` are millionths of a US dollar by list price, of the
+    `priced` requests only."""
+
+    day: date | None
+    role: str | None
+    agent: str | None
+    provider: str | None
+    model: str | None
+    requests: int
+    errors: int
+    tokens_in: int
+    tokens_out: int
+    priced: int
+    cost_micros: int
+
+
+class AgentDetail(msgspec.Struct, frozen=True):
+    """An agent with what it works or worked on, those at work first, and its use of language models."""
+
+    agent: AgentRow
+    engagements: tuple[EngagementRow, ...]
+    usage: tuple[UsageRow, ...]
+
+
+class EventCountRow(msgspec.Struct, frozen=True):
+    """How many events of one type the streams of one kind have, and the last of them."""
+
+    kind: str
+    type: str
+    events: int
+    last_at: datetime
+    last_position: int
 
 
 class ViewRow(msgspec.Struct, frozen=True):

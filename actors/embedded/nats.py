@@ -18,6 +18,9 @@ from actors.embedded.programs import Programs
 
 NAME = "nats"
 MAX_PAYLOAD_BYTES = 1024 * 1024
+# More than all our streams may take. Left to itself the server takes three quarters of what is free at its start, and on
+# a nearly full disk it then refuses the stream for its upper bound alone, although a few megabytes are ever used.
+STORE_BYTES_MAX = 16 * 1024**3
 SYNC_INTERVAL_S = 120  # nats-server's own default. Nothing of ours is lost with its disk: PostgreSQL is the arbiter.
 HANDSHAKE_TIMEOUT_S = 5.0
 STOP_SIGNALS = ((signal.SIGTERM, 15.0), (signal.SIGKILL, 10.0))
@@ -91,7 +94,11 @@ class Nats:
             "max_payload": self.options.max_payload_bytes,
             "pid_file": self._pid_file.name,
             "ports_file_dir": ".",
-            "jetstream": {"store_dir": "store", "sync_interval": f"{self.options.sync_interval_s}s"},
+            "jetstream": {
+                "store_dir": "store",
+                "max_file_store": STORE_BYTES_MAX,
+                "sync_interval": f"{self.options.sync_interval_s}s",
+            },
         }
         write_private(settings, json.dumps(content, indent=2).encode())  # nats-server reads JSON.
         self.account.own(settings)

@@ -27,3 +27,4 @@ create table agent_engagements (
     open boolean not null,
     primary key (project, task, role)
 );
+create index agent_engagements_of_agent on agent_engagements (project, agent);

@@ -54,6 +54,7 @@ create table task_artifacts (
     position bigint not null,                   -- the delivery
     primary key (project, task, role, path)
 );
+create index task_artifacts_newest on task_artifacts (project, position desc);
 
 create table task_event_counts (
     project text not null,

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from eventstore.postgres import PostgresStore
 from eventstore.store import NewEvent, Recorded
-from projections import agent_board, projector, statement, tables, task_board
+from projections import agent_board, event_counts, projector, statement, tables, task_board, usage
 from projections.errors import NewerView, PoisonEvent, ViewAhead, ViewBehind, ViewMissing
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
@@ -210,7 +210,7 @@ async def test_an_event_that_cannot_be_folded_stops_its_view_right_before_it(
     head = await append(store, small_run(task="t3"))
     keeper, queries = Projector(store, store.pool, VIEWS), Queries(store, store.pool)
     async with running(keeper):
-        await queries.at_least(head, [agent_board], timeout_s=SIGNAL_S)
+        await queries.at_least(head, [agent_board, event_counts, usage], timeout_s=SIGNAL_S)
         with anyio.fail_after(SIGNAL_S):
             while "task_board" not in keeper.failures:
                 await anyio.sleep(0.01)
@@ -220,7 +220,9 @@ async def test_an_event_that_cannot_be_folded_stops_its_view_right_before_it(
     assert f"position {position} (presenter/t2@1, {poison.type})" in str(failure)
     assert {row.name: row.position for row in await queries.views()} == {
         "agent_board": head,
+        "event_counts": head,
         "task_board": position - 1,
+        "usage": head,
     }
     assert [row.task for row in await queries.tasks("demo")] == ["t1"]
     with pytest.raises(ViewBehind, match=f"task_board at {position - 1}"):
@@ -237,7 +239,8 @@ async def test_a_new_version_is_built_beside_the_old_one_which_stays_readable(st
         await gate.reached.wait()
         assert await rows(store) == before
         assert {(row.name, row.version, row.position) for row in await queries.views()} == {
-            ("agent_board", 1, head), ("task_board", 1, head), ("task_board.next", 2, 10),
+            ("agent_board", 1, head), ("event_counts", 1, head), ("task_board", 1, head), ("task_board.next", 2, 10),
+            ("usage", 1, head),
         }  # fmt: skip
         with pytest.raises(ViewBehind, match="task_board not built in this version"):
             await queries.at_least(head, newer, timeout_s=0.05)
@@ -246,7 +249,7 @@ async def test_a_new_version_is_built_beside_the_old_one_which_stays_readable(st
     await Projector(store, store.pool, VIEWS).catch_up()
     await Projector(store, store.pool, newer).catch_up()
     assert await queries.at_least(head, newer) == {"task_board": head}
-    assert [row.name for row in await queries.views()] == ["agent_board", "task_board"]
+    assert [row.name for row in await queries.views()] == ["agent_board", "event_counts", "task_board", "usage"]
     along = await rows(store)
     assert await rebuilt(store, version=3) == along
     leftovers = await store.pool.fetchval("select count(*) from pg_namespace where nspname like 'troupe_next%'")

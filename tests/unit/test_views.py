@@ -1,6 +1,8 @@
 """The views' pure half: which statements an event becomes, and that the SQL files and the views agree."""
 
 import re
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -10,7 +12,7 @@ import pytest
 
 import projections
 from eventstore.memory import MemoryStore
-from projections import agent_board, task_board
+from projections import agent_board, event_counts, task_board, usage
 from projections.projector import Projector
 from projections.queries import VIEWS
 from projections.statement import Statement, sql
@@ -20,6 +22,7 @@ from protocol.message import Event, tag_of
 from protocol.orchestrator import CompanyFinished, DeliveryRecorded, PlanMade, PlannedRole
 from protocol.registry import AgentChosen, AgentReleased
 from protocol.role import RoleAssigned, RoleDelivered
+from protocol.router import CompletionFailed, CompletionGiven
 from protocol.subjects import Address
 from protocol.task import TaskSubmitted
 from protocol.tools import ToolCalled, ToolReturned
@@ -83,6 +86,27 @@ def test_an_agent_is_engaged_by_the_registry_and_released_by_it() -> None:
     assert assigned == Statement("agent_board_assigned", ("demo", "t1", "tester", "tester-1", BEGIN, 5))
 
 
+def test_a_completion_counts_for_its_day_and_model_and_a_failed_one_for_neither_model() -> None:
+    (given,) = project(usage, "router", CompletionGiven("tester", 1, "ef", provider="p", model="m", tokens_in=7))
+    (failed,) = project(usage, "router", CompletionFailed("tester", 2, "no answer"))
+    assert given == Statement("usage_completed", ("demo", "t1", "tester", BEGIN.date(), "p", "m", 1, 0, 7, 0, 0, 0, 5))
+    assert failed == Statement("usage_completed", ("demo", "t1", "tester", BEGIN.date(), "", "", 0, 1, 0, 0, 0, 0, 5))
+
+
+def test_the_day_of_a_completion_is_the_day_in_utc() -> None:
+    late = replace(
+        Happened(Address("demo", "router", "t1"), CompletionGiven("tester", 1, "ef"), "t1", 0).recorded(),
+        at=datetime(2026, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-2))),
+    )
+    (statement,) = usage.project(late)
+    assert statement.args[3] == date(2026, 2, 1)
+
+
+def test_every_event_is_counted_by_the_kind_of_its_stream() -> None:
+    (counted,) = project(event_counts, "tester", RoleAssigned("review", "tester-1"))
+    assert counted == Statement("event_counts_counted", ("demo", "tester", "role.assigned.v1", BEGIN, 5))
+
+
 def test_a_type_a_view_does_not_declare_counts_for_its_task_and_nothing_else() -> None:
     stranger = Happened(Address("demo", "memory", "main"), TaskSubmitted("x"), "t1", 0).recorded()
     unknown = type(stranger)(
@@ -92,7 +116,7 @@ def test_a_type_a_view_does_not_declare_counts_for_its_task_and_nothing_else() -
     assert list(agent_board.project(unknown)) == []
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.NAME)
+@pytest.mark.parametrize("view", [task_board, agent_board, usage], ids=lambda view: view.NAME)
 def test_a_declared_type_that_does_not_decode_is_an_error(view: View) -> None:
     good = Happened(Address("demo", "tester", "t1"), RoleAssigned("review", "tester-1"), "t1", 0).recorded()
     bad = type(good)(9, good.address, 1, good.type, good.at, "t1", "c", b'{"type":"role.assigned.v1"}')

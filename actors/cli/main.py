@@ -1,0 +1,66 @@
+"""The command line: reads the arguments, hands over to the command, turns what went wrong into an exit code."""
+
+import sys
+import tomllib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from actors.cli import agent, artifact, output, task
+from actors.cli.demo import demo
+from actors.cli.dev import dev
+from actors.cli.doctor import doctor
+from actors.cli.exits import Exit, Stop
+from actors.cli.pub import pub
+from actors.cli.replay import replay
+from actors.cli.run import run
+from actors.cli.usage import usage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code (see exits.py)."""
+    app = make_app()
+    try:
+        result: Any = app(list(sys.argv[1:] if arguments is None else arguments))
+    except CycloptsError as error:
+        output.note(f"troupe: {error} (see `troupe --help`)")
+        return Exit.USAGE
+    except Stop as stop:
+        output.note(f"troupe: {stop.message}")
+        return stop.code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    return result if isinstance(result, int) else Exit.OK
+
+
+def make_app() -> App:
+    """The commands."""
+    app = App(
+        name="troupe",
+        help="A company of AI agents on a message bus whose every decision is a fact in a log you can replay.",
+        help_format="plaintext",
+        version=version,
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for command in (dev, run, demo, pub, replay, usage, doctor):
+        app.command(command)
+    for group in (task.app, agent.app, artifact.app):
+        app.command(group)
+    return app
+
+
+def version() -> str:
+    """The version of the checkout, or of the installed package."""
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
+    try:
+        return installed_version("troupe")
+    except PackageNotFoundError:
+        return "unknown"

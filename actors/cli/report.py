@@ -1,0 +1,112 @@
+"""The report folder of a task, made from the log alone: every role's files, REPORT.md and summary.json.
+
+The folder appears whole or not at all: it is written under another name and renamed. Bytes that do not have the hash
+the log gives them are never written; that is a divergence.
+"""
+
+import hashlib
+import secrets
+import shutil
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from actors.cli.evidence import Evidence, citations, find_event, read_evidence
+from actors.cli.exits import Exit, Stop
+from actors.cli.report_page import compose
+from actors.cli.summary import RunSummary, summarize
+from eventstore.store import Log
+from projections.rows import ArtifactRow, TaskDetail
+
+INDEX = "REPORT.md"
+SUMMARY = "summary.json"
+
+
+async def write_report(log: Log, project: str, detail: TaskDetail, folder: Path) -> RunSummary:
+    """Write the report of a task to `folder`, over an earlier report if there is one; the run's summary.
+
+    Stop(DIVERGENCE) when a file's bytes are missing or are not what the log says.
+    """
+    summary = summarize(detail, str(folder))
+    evidence = await read_evidence(log, project, detail.task.task)
+    cited: dict[str, str] = {}
+    with _replacing(folder) as building:
+        for row in detail.artifacts:
+            content = await _content(log, project, row)
+            _write(building, f"{row.role}/{row.path}", content)
+            if row.media_type == "text/markdown":
+                for reference in citations(content.decode("utf-8", "replace")):
+                    cited[reference] = cited.get(reference) or await _meaning(log, project, evidence, reference)
+        _write(building, INDEX, compose(summary, detail, evidence, cited).encode())
+        _write(building, SUMMARY, msgspec.json.format(msgspec.json.encode(_with_citations(summary, cited))) + b"\n")
+    return summary
+
+
+def check_target(folder: Path, repo: Path) -> None:
+    """Stop(USAGE), before any work is done, when the report cannot go to `folder`."""
+    if folder.resolve().is_relative_to(repo):
+        raise Stop(
+            Exit.USAGE, f"the report folder {folder} lies in {repo}, which stays as it is: choose another --report"
+        )
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise Stop(Exit.USAGE, f"{folder} is not a folder: choose another --report")
+    if any(folder.iterdir()) and not (folder / SUMMARY).is_file():
+        raise Stop(
+            Exit.USAGE, f"{folder} holds files and no earlier report: choose an empty or a new folder as --report"
+        )
+
+
+async def _content(log: Log, project: str, row: ArtifactRow) -> bytes:
+    content = await log.get_blob(project, row.sha256)
+    if content is None:
+        raise Stop(Exit.DIVERGENCE, f"the bytes of {row.role}/{row.path} ({row.sha256}) are not in the blob store")
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != row.sha256:
+        raise Stop(Exit.DIVERGENCE, f"{row.role}/{row.path} has the hash {actual}, the log says {row.sha256}")
+    return content
+
+
+async def _meaning(log: Log, project: str, evidence: Evidence, reference: str) -> str:
+    """What the cited event was, in a few words; "" when there is no such event."""
+    call = evidence.calls.get(reference)
+    if call is not None:
+        outcome = f"{call.returned.status}: {call.returned.summary}" if call.returned else "has not returned"
+        return f"{call.called.role} called {call.called.tool}; {outcome}"
+    recorded = await find_event(log, project, reference)
+    return f"{recorded.type} of {recorded.at:%Y-%m-%d %H:%M:%S} UTC" if recorded else ""
+
+
+def _with_citations(summary: RunSummary, cited: Mapping[str, str]) -> dict[str, object]:
+    return {**msgspec.to_builtins(summary), "citations": dict(cited)}
+
+
+def _write(root: Path, relative: str, content: bytes) -> None:
+    if any(part in ("", ".", "..") for part in relative.split("/")):
+        raise Stop(Exit.DIVERGENCE, f"the log names the file {relative!r}, which is no path inside a report folder")
+    target = root / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Generator[Path]:
+    """A new folder that takes the place of `folder` at the end of the block, or vanishes if the block fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    building.mkdir()
+    try:
+        yield building
+        if folder.exists():
+            old = building.with_suffix(".old")
+            folder.rename(old)
+            building.rename(folder)
+            shutil.rmtree(old)
+        else:
+            building.rename(folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise

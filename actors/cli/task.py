@@ -1,0 +1,152 @@
+"""Tasks: submit one, list them, look at one."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from actors.cli import output
+from actors.cli.desk import open_asker
+from actors.cli.exits import Exit, Stop
+from actors.cli.options import HERE, AsJson, Place
+from actors.cli.run import find_repository, new_task_id, submit
+from actors.cli.running import execute
+from actors.host import reader
+from projections.queries import TASKS_MAX
+from projections.rows import TaskDetail
+from protocol.subjects import BadSubject, check_token
+
+app = App(name="task", help="Submit tasks and look at them.")
+
+
+@app.command(name="submit")
+def submit_(
+    title: str,
+    /,
+    *,
+    repo: Path | None = None,
+    task: Annotated[str | None, Parameter(name="--id")] = None,
+    as_json: AsJson = False,
+    place: Place = HERE,
+) -> int:
+    """Submit a task to the running company; prints its id once it is committed.
+
+    Parameters
+    ----------
+    title
+        What is wanted, in a sentence.
+    repo
+        The git repository it is about; it is only read.
+    task
+        Its id. The same submission under the same id again changes nothing.
+    """
+    name = _id(task) if task is not None else new_task_id()
+    path = str(find_repository(repo)) if repo is not None else ""
+    settings = place.settings()
+
+    async def work() -> int:
+        async with open_asker(settings) as asker:
+            await submit(asker, settings.project, name, title, path)
+        output.data({"task": name}) if as_json else output.say(name)
+        return Exit.OK
+
+    return execute(work)
+
+
+@app.command(name="list")
+def list_(*, limit: int = TASKS_MAX, as_json: AsJson = False, place: Place = HERE) -> int:
+    """List the project's tasks, newest first. Works without a running company.
+
+    Parameters
+    ----------
+    limit
+        At most that many.
+    """
+    if limit < 1:
+        raise Stop(Exit.USAGE, f"--limit {limit}: ask for 1 task or more")
+    settings = place.settings()
+
+    async def work() -> int:
+        async with reader(settings) as (_, queries):
+            rows = await queries.tasks(settings.project, limit)
+        if as_json:
+            output.data(rows)
+        else:
+            headers = ("Task", "Status", "Verdict", "Roles", "Events", "Submitted", "Title")
+            output.table(
+                headers,
+                (
+                    (
+                        row.task,
+                        row.status,
+                        row.verdict or "-",
+                        f"{row.roles_done}/{row.roles_total}",
+                        row.events,
+                        f"{row.submitted_at:%Y-%m-%d %H:%M:%S}",
+                        row.title,
+                    )
+                    for row in rows
+                ),
+            )
+        return Exit.OK
+
+    return execute(work)
+
+
+@app.command
+def show(task: str, /, *, as_json: AsJson = False, place: Place = HERE) -> int:
+    """Show a task: its roles, its files, its events. Works without a running company.
+
+    Parameters
+    ----------
+    task
+        Its id.
+    """
+    name = _id(task)
+    settings = place.settings()
+
+    async def work() -> int:
+        async with reader(settings) as (_, queries):
+            detail = await queries.task(settings.project, name)
+        if detail is None:
+            raise Stop(
+                Exit.NOT_FOUND, f"there is no task {name} in the project {settings.project}: see `troupe task list`"
+            )
+        output.data(detail) if as_json else _tell(detail)
+        return Exit.OK
+
+    return execute(work)
+
+
+def _id(text: str) -> str:
+    try:
+        return check_token("task id", text)
+    except BadSubject as error:
+        raise Stop(Exit.USAGE, str(error)) from error
+
+
+def _tell(detail: TaskDetail) -> None:
+    task = detail.task
+    for name, value in (
+        ("Task", task.task),
+        ("Title", task.title),
+        ("Repository", task.repo or "-"),
+        ("Status", task.status),
+        ("Verdict", task.verdict or "-"),
+        ("Summary", task.summary or "-"),
+        ("Events", str(task.events)),
+    ):
+        output.say(f"{name:<12} {value}")
+    output.say()
+    output.table(
+        ("Role", "Status", "Agent", "Tools", "Files", "Seconds", "Summary"),
+        (
+            (row.role, row.status, row.agent, row.tool_calls, row.artifacts, row.seconds, row.summary or row.activity)
+            for row in detail.roles
+        ),
+    )
+    output.say()
+    output.table(
+        ("File", "Bytes", "SHA-256"),
+        ((f"{row.role}/{row.path}", row.size_bytes, row.sha256) for row in detail.artifacts),
+    )

@@ -1,0 +1,43 @@
+"""What is shown of a whole company: its metrics, where its views stand, and whether it can work."""
+
+from contextlib import AbstractAsyncContextManager
+
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
+
+from actors.edge.monitoring.checks import leases_check, nats_check, postgres_check, views_check
+from actors.edge.monitoring.views import ViewMetrics
+from actors.runtime.nats_bus import NatsBus
+from actors.runtime.supervisor import Runtime
+from eventstore.store import Log
+from projections.projector import Projector
+from projections.queries import VIEWS, Queries
+
+
+def company_registry() -> tuple[CollectorRegistry, Counter]:
+    """A registry with the process's own figures (CPU, memory, open files), and the counter of lost log lines."""
+    registry = CollectorRegistry()
+    ProcessCollector(namespace="troupe", registry=registry)
+    return registry, Counter("troupe_log_lines_lost", "Log lines that could not be written.", registry=registry)
+
+
+def company_monitoring(
+    registry: CollectorRegistry,
+    source: Log,
+    bus: NatsBus,
+    queries: Queries,
+    projector: Projector,
+    runtime: Runtime,
+    port: int | None,
+) -> AbstractAsyncContextManager[str]:
+    """The monitoring server of a running company; its base URL. PortTaken (see `server.monitoring`)."""
+    # Here, and not with the module: every command of the command line knows this module, only a company serves.
+    from actors.edge.monitoring.server import Monitored, monitoring
+
+    checks = {
+        "nats": nats_check(lambda: bus.client, bus.stream),
+        "postgres": postgres_check(source),
+        "views": views_check(source, queries, VIEWS, projector.failures),
+        "leases": leases_check(runtime.ownership),
+    }
+    refresh = ViewMetrics(registry, source, queries).refresh
+    return monitoring(Monitored(registry, checks, refresh), port)

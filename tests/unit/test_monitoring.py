@@ -1,0 +1,162 @@
+"""Health and readiness with the world replaced: what is not ok says why, and a check that hangs is not waited for."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import anyio
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from prometheus_client import CollectorRegistry
+
+from actors.edge.monitoring import checks
+from actors.edge.monitoring.checks import Verdict, examine, leases_check, nats_check, postgres_check, views_check
+from actors.edge.monitoring.ports import BadPort, port_in
+from actors.edge.monitoring.server import Monitored, monitoring
+from eventstore.memory import MemoryStore
+from eventstore.store import NewEvent, StoreUnavailable
+from projections import agent_board, task_board
+from projections.errors import ProjectionError
+from projections.queries import Queries
+from projections.rows import ViewRow
+from projections.view import View
+from protocol.subjects import Address
+from tests.kit.board_run import BEGIN
+
+VIEWS: tuple[View, ...] = (task_board, agent_board)
+
+
+def says(reason: str) -> Callable[[], Awaitable[str]]:
+    async def check() -> str:
+        return reason
+
+    return check
+
+
+async def test_ready_is_when_every_check_is() -> None:
+    found = await examine({"a": says(""), "b": says("")})
+    assert (found.ready, found.status, list(found.checks)) == (True, "ready", ["a", "b"])
+    found = await examine({"a": says(""), "b": says("gone")})
+    assert (found.ready, found.status, found.checks["b"]) == (False, "not ready", Verdict(False, "gone"))
+
+
+async def test_a_check_that_hangs_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECK_S_MAX", 0.05)
+
+    async def hangs() -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    found = await examine({"slow": hangs, "quick": says("")})
+    assert found.checks == {"slow": Verdict(False, "no answer within 0.05 s"), "quick": Verdict(True)}
+
+
+class Away(MemoryStore):
+    async def head(self) -> int:
+        raise StoreUnavailable("nobody at home")
+
+
+async def test_postgres_that_does_not_answer() -> None:
+    assert await postgres_check(MemoryStore())() == ""
+    assert await postgres_check(Away())() == "nobody at home"
+
+
+async def test_a_client_without_connection() -> None:
+    assert "not connected" in await nats_check(Client, "COMMANDS")()
+
+
+async def test_a_connection_to_a_silent_server() -> None:
+    class Silent(Client):
+        @property
+        def is_connected(self) -> bool:
+            return True
+
+        def jetstream(self, **options: float) -> "Silent":  # pyright: ignore[reportIncompatibleMethodOverride]
+            return self
+
+        async def stream_info(self, name: str) -> None:
+            raise nats.errors.TimeoutError
+
+    assert "does not answer for the stream COMMANDS" in await nats_check(Silent, "COMMANDS")()
+
+
+class Standing(Queries):
+    """Views that stand where they were put."""
+
+    def __init__(self, *rows: tuple[str, int, int]) -> None:
+        self._rows = [ViewRow(*row) for row in rows]
+
+    async def views(self) -> list[ViewRow]:
+        return self._rows
+
+
+async def store_with(events: int) -> MemoryStore:
+    store = MemoryStore()
+    new = NewEvent("task.submitted.v1", b"{}", BEGIN, "t1", "c")
+    await store.append(Address("demo", "x", "t1"), [new] * events)
+    return store
+
+
+async def test_views_that_follow_lag_or_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "VIEW_LAG_EVENTS_MAX", 2)
+    store = await store_with(5)
+    near = ("agent_board", agent_board.VERSION, 3)
+    assert await views_check(store, Standing(("task_board", task_board.VERSION, 5), near), VIEWS, {})() == ""
+    late = await views_check(store, Standing(("task_board", task_board.VERSION, 2), near), VIEWS, {})()
+    assert late == "task_board is 3 events behind, limit 2"
+    older = Standing(("task_board", task_board.VERSION + 1, 5), near)
+    assert await views_check(store, older, VIEWS, {})() == "not built yet: task_board"
+    stopped = {"task_board": ProjectionError("cannot fold 3")}
+    assert await views_check(store, Standing(), VIEWS, stopped)() == "cannot fold 3"
+    assert await views_check(Away(), Standing(near), VIEWS, {})() == "nobody at home"
+
+
+async def test_leases_that_ran_out() -> None:
+    class Leases:
+        current = True
+
+    leases = Leases()
+    assert await leases_check(leases)() == ""
+    leases.current = False
+    assert "run out" in await leases_check(leases)()
+
+
+def test_the_port_that_is_asked_for() -> None:
+    assert port_in({}, "P") is None
+    assert port_in({"P": " "}, "P") is None
+    assert port_in({"P": "0"}, "P") == 0
+    assert port_in({"P": " 9500 "}, "P") == 9500
+    for wrong in ("-1", "65536", "http", "٣", "1.5"):
+        with pytest.raises(BadPort, match="P is"):
+            port_in({"P": wrong}, "P")
+
+
+async def test_the_server_answers_its_three_paths_and_no_other() -> None:
+    refreshed: list[None] = []
+
+    async def refresh() -> None:
+        refreshed.append(None)
+
+    reasons = {"nats": ""}
+
+    async def nats_now() -> str:
+        return reasons["nats"]
+
+    shown = Monitored(CollectorRegistry(), {"nats": nats_now}, refresh)
+    async with monitoring(shown, 0) as url, aiohttp.ClientSession(url) as session:
+        assert url.startswith("http://127.0.0.1:")
+        async with session.get("/metrics") as answer:
+            assert (answer.status, answer.headers["Cache-Control"], len(refreshed)) == (200, "no-store", 1)
+            assert "version=0.0.4" in answer.headers["Content-Type"]
+        async with session.get("/healthz") as answer:
+            assert (answer.status, await answer.json()) == (200, {"status": "alive"})
+        async with session.get("/readyz") as answer:
+            assert (answer.status, (await answer.json())["status"]) == (200, "ready")
+        reasons["nats"] = "gone"
+        async with session.get("/readyz") as answer:
+            assert answer.status == 503
+            assert json.loads(await answer.read())["checks"] == {"nats": {"ok": False, "reason": "gone"}}
+        for path, method in (("/", "GET"), ("/metrics", "POST"), ("/../etc/passwd", "GET")):
+            async with session.request(method, path) as answer:
+                assert answer.status in (404, 405)
