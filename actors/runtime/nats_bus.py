@@ -4,6 +4,7 @@ No correctness rests here. A lost connection reconnects for ever; the feed then 
 from the cursor. `flush` is no barrier and publishes are not awaited: the outbox sweeper repeats what was lost.
 """
 
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -37,10 +38,12 @@ STREAM = "COMMANDS"
 STREAM_BYTES_MAX = 1024**3  # Full: publishers are told to wait; it is purged below the lowest cursor.
 DUPLICATE_WINDOW_S = 0.1  # Ids are ours (ce-id); the stream's own dedupe must never swallow a message.
 REQUEST_TIMEOUT_S = 5.0
+STORE_TIMEOUT_S = 3.0  # For one small message; the server takes milliseconds.
 CONSUMER_IDLE_S = 60.0
 
 log = structlog.get_logger("bus")
 _FAILED = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
+_PROBE = Address("troupe", "runtime", "probe")  # No actor: its doorbell finds no mail.
 _DIGITS_KEPT = 6  # Of a stored time's fraction of a second: microseconds.
 
 
@@ -203,6 +206,30 @@ class NatsBus:
             await self._js.purge_stream(self.stream, seq=sequence)
         except _FAILED as error:
             raise BusUnavailable(f"cannot purge the stream {self.stream}: {error}") from error
+
+    async def refusal(self) -> str:
+        """Why the stream stores no message now; "" when it stored one, is full by its own limits, or cannot be asked.
+
+        A stream whose disk was full once takes nothing, and says nothing, until its server is started again.
+        """
+        try:
+            await self._js.publish(
+                command_subject(_PROBE, self.root), b"", timeout=STORE_TIMEOUT_S, headers={"Troupe-Outbox": "1"}
+            )
+        except nats.js.errors.APIError as error:
+            said = error.description or str(error)
+            return "" if "maximum" in said else said
+        except _FAILED as error:
+            return await self._silent(error)
+        return ""
+
+    async def _silent(self, error: Exception) -> str:
+        """A server that answers while its stream does not is worth a word; one out of reach is another matter."""
+        try:
+            await self.client.flush(timeout=math.ceil(STORE_TIMEOUT_S))
+        except _FAILED:
+            return ""
+        return f"the stream {self.stream} takes no message ({type(error).__name__}: {error})"
 
     async def ring(self, receivers: Sequence[Address]) -> None:
         for receiver in receivers:

@@ -57,6 +57,24 @@ def javascript(path: Path) -> Path:
     return path
 
 
+def typescript(path: Path) -> Path:
+    """A Node package whose test passes, whose type check and lint fail, and whose format is checked and good.
+
+    Its tools are small programs of ours in `node_modules/.bin` (not under version control) that print as tsc, eslint
+    and prettier do; they find what the files hold: a text for a number, `var`, `console.log`, a tab.
+    """
+    history = _History(path)
+    history.commit("feat: minutes", content.LICENCE | content.TYPESCRIPT)
+    history.tag("v0.3.0")
+    history.commit("feat: a clock", content.TYPESCRIPT_CLOCK)
+    for name, text in content.NODE_TOOLS.items():
+        tool = path / "node_modules/.bin" / name
+        tool.parent.mkdir(parents=True, exist_ok=True)
+        tool.write_text(text, encoding="utf-8")
+        tool.chmod(0o755)
+    return path
+
+
 def empty_one_commit(path: Path) -> Path:
     """One commit without a file."""
     _History(path).commit("Initial commit", {})

@@ -217,3 +217,100 @@ test("words are joined by dashes", () => assert.equal(slug("Hello, World!"), "he
 test("an empty title has an empty slug", () => assert.equal(slug(""), ""));
 """
 }
+
+TYPESCRIPT = {
+    ".gitignore": "node_modules/\n",
+    "README.md": "# minutes\n\nMinutes of a day as people read them.\n\n## Use\n\n    npm install minutes\n",
+    "CHANGELOG.md": "# Changelog\n\n## 0.3.0\n\n- Minutes.\n",
+    "package.json": """{
+  "name": "minutes",
+  "version": "0.3.0",
+  "description": "Minutes of a day as people read them.",
+  "license": "MIT",
+  "type": "module",
+  "main": "src/minutes.js",
+  "scripts": {
+    "build": "tsc --outDir dist",
+    "format": "prettier --write .",
+    "format:check": "prettier --check src",
+    "lint": "eslint src",
+    "lint:fix": "eslint --fix src",
+    "test": "node --test",
+    "typecheck": "tsc --noEmit"
+  },
+  "devDependencies": {"eslint": "^9.0.0", "prettier": "^3.0.0", "typescript": "^5.0.0"}
+}
+""",
+    "tsconfig.json": '{\n  // Strict from the start.\n  "compilerOptions": {"strict": true, "allowJs": true},\n}\n',
+    "src/minutes.js": """/** Minutes since midnight as hours and minutes. */
+export const shown = (minutes) => `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}`;
+""",
+    "test/minutes.test.js": """import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { shown } from "../src/minutes.js";
+
+test("minutes have two digits", () => assert.equal(shown(605), "10:05"));
+""",
+}
+
+TYPESCRIPT_CLOCK = {
+    "src/clock.ts": """import { shown } from "./minutes.js";
+
+const opening: number = "nine";
+var closing = 17 * 60;
+
+export function hours(): string {
+  console.log(opening);
+  return shown(closing);
+}
+"""
+}
+
+_LINES = """#!/usr/bin/env node
+const fs = require("node:fs");
+const path = require("node:path");
+const files = fs.readdirSync("src").sort().map((name) => path.join("src", name));
+const lines = (file) => fs.readFileSync(file, "utf8").split("\\n");
+"""
+
+NODE_TOOLS = {
+    "tsc": _LINES
+    + """let errors = 0;
+for (const file of files.filter((name) => name.endsWith(".ts"))) {
+  lines(file).forEach((line, index) => {
+    const column = line.search(/\\w+: number = "/);
+    if (column < 0) return;
+    errors += 1;
+    console.log(`${file}(${index + 1},${column + 1}): error TS2322: Type 'string' is not assignable to type 'number'.`);
+  });
+}
+process.exit(errors ? 2 : 0);
+""",
+    "eslint": _LINES
+    + """const counts = { error: 0, warning: 0 };
+for (const file of files) {
+  const rows = [];
+  const report = (grade, index, said, rule) => {
+    counts[grade] += 1;
+    rows.push(`  ${index + 1}:1  ${grade.padEnd(7)}  ${said}  ${rule}`);
+  };
+  lines(file).forEach((line, index) => {
+    if (/^var /.test(line)) report("error", index, "Unexpected var, use let or const instead", "no-var");
+    if (line.includes("console.log")) report("warning", index, "Unexpected console statement", "no-console");
+  });
+  if (rows.length) console.log(`\\n${path.resolve(file)}\\n${rows.join("\\n")}`);
+}
+const total = counts.error + counts.warning;
+if (total) console.log(`\\n✖ ${total} problems (${counts.error} error, ${counts.warning} warning)\\n`);
+process.exit(counts.error ? 1 : 0);
+""",
+    "prettier": _LINES
+    + """console.log("Checking formatting...");
+const tabbed = files.filter((file) => lines(file).some((line) => line.startsWith("\\t")));
+tabbed.forEach((file) => console.error(`[warn] ${file}`));
+if (tabbed.length) console.error("[warn] Code style issues found. Run Prettier with --write to fix.");
+else console.log("All matched files use Prettier code style!");
+process.exit(tabbed.length ? 1 : 0);
+""",
+}

@@ -57,6 +57,7 @@ def test_it_takes_an_agent_for_itself_like_any_role() -> None:
     NEW.when(AssignRole("review", "orchestrator-1", "/srv/repo")).follows(
         Send("memory", "main", Recall("/srv/repo", SELF, "t1", 3)),
         Send("registry", REGISTRY, ChooseAgent(SELF, "t1")),
+        Timer(f"overdue-{SELF}", ROLE_S_MAX, RecordOverdue(SELF)),
     )
     silent(ASSIGNED, RecordAssignment(SELF, "orchestrator-1"))
 
@@ -68,9 +69,20 @@ def test_with_its_own_part_done_the_plan_stands_and_those_who_wait_for_nobody_be
         RoleRequested("architect"),
         RoleRequested("developer"),
     ).follows(
+        Cancel(f"overdue-{SELF}"),
         Send("registry", REGISTRY, ChooseAgent("architect", "t1")),
         Send("registry", REGISTRY, ChooseAgent("developer", "t1")),
     )
+
+
+def test_its_own_part_may_be_late_too_and_the_others_begin_without_it() -> None:
+    late = ASSIGNED.when(RecordOverdue(SELF)).then(
+        PlanMade("review", PLAN, "/srv/repo"),
+        DeliveryRecorded(SELF, "orchestrator-1", "failed", "no delivery within the time a role has"),
+        RoleRequested("architect"),
+        RoleRequested("developer"),
+    )
+    silent(late, OWN_DONE, RecordOverdue(SELF))
     silent(BEGUN, OWN_DONE)
 
 

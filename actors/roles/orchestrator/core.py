@@ -38,6 +38,7 @@ from protocol.subjects import Address
 
 SELF = "orchestrator"
 JUDGE = "decision-maker"  # Whose delivery carries the verdict.
+OVERDUE = "no delivery within the time a role has"
 VERDICT_FACT = "verdict.decide.verdict"
 
 Commands = role_core.Commands | RecordAssignment | RecordDelivery | RecordOverdue
@@ -73,10 +74,12 @@ def decide(plan: tuple[PlannedRole, ...], state: State, command: Commands) -> tu
         case RecordDelivery(role=role):
             open_ = role in state.agents and role not in state.delivered
             return _deliver(state, command) if open_ else ()
+        case RecordOverdue(role=role) if role == SELF:
+            return _begin(plan, state, RecordDelivery(SELF, "failed", OVERDUE))
         case RecordOverdue(role=role):
             if role not in state.agents or role in state.delivered:
                 return ()
-            return _deliver(state, RecordDelivery(role, "failed", "no delivery within the time a role has"))
+            return _deliver(state, RecordDelivery(role, "failed", OVERDUE))
         case _:
             assert_never(command)
 

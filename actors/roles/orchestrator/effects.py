@@ -21,7 +21,9 @@ def react(playbook: Playbook, state: State, event: Events) -> tuple[Reaction, ..
     match event:
         case role.RoleAssigned():
             own = role_effects.react(playbook, state.own, event)
-            return (*own, Send("registry", REGISTRY, ChooseAgent(SELF, task)))
+            # Its own part has a bound like everybody's: a task must end even if the clone never comes back.
+            overdue = Timer(f"overdue-{SELF}", ROLE_S_MAX, orchestrator.RecordOverdue(SELF))
+            return (*own, Send("registry", REGISTRY, ChooseAgent(SELF, task)), overdue)
         case orchestrator.PlanMade():
             return ()
         case orchestrator.RoleRequested(role=wanted):
@@ -33,7 +35,7 @@ def react(playbook: Playbook, state: State, event: Events) -> tuple[Reaction, ..
             )
         case orchestrator.DeliveryRecorded(role=done, outcome=outcome):
             if done == SELF:
-                return ()  # Its own agent works on until the company has finished.
+                return (Cancel(f"overdue-{SELF}"),)  # Its own agent works on until the company has finished.
             return (Cancel(f"overdue-{done}"), Send("registry", REGISTRY, ReleaseAgent(done, task, outcome)))
         case orchestrator.CompanyFinished(outcome=outcome, verdict=verdict, summary=summary):
             return (
