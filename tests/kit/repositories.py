@@ -106,6 +106,12 @@ def from_files(path: Path, files: Mapping[str, str], message: str = "Initial com
     return path
 
 
+def committed(path: Path, message: str) -> Path:
+    """`path` with whatever is in it now committed on top of a history of seven commits (`python_passing`)."""
+    _History(path, commits=7).commit(message, {})
+    return path
+
+
 def tree_hash(path: Path) -> str:
     """SHA-256 over every path under `path` (`.git` included): names, kinds, modes, link targets and bytes; no times."""
     digest = hashlib.sha256()

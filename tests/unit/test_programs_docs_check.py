@@ -158,3 +158,57 @@ def test_strange_files_do_no_harm(tmp_path: Path) -> None:
     result = run("docs.check", commit(root, "all"), tmp_path)
     assert (result.status, result.facts["has_readme"], result.facts["has_changelog"]) == ("ok", True, False)
     assert result.facts["broken_links"] == 1
+
+
+EXPORTS = """/** Says good day. */
+export function greet(name) { return `good ${name}`; }
+
+export async function* bare() {}
+/** */
+export const empty = (a) => a;
+/* no JSDoc */
+export const plain = async (a: string): Promise<void> => {};
+/**
+ * A clock.
+ * @example src/**/*.ts
+ */
+@sealed
+export default abstract class Clock {}
+const text = `
+export function inside() {}
+`;
+/*
+export function commented() {}
+*/
+function own() {}
+export const number = 3;
+/** One of them says it. */
+export function over(a: string): void;
+export function over(a: number): void;
+export { own };
+"""
+
+
+def test_exports_of_scripts_are_counted_apart_from_docstrings(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"src/all.ts": EXPORTS, "src/all.d.ts": EXPORTS, "test/all.test.ts": EXPORTS}
+    result = checked(tmp_path, files)
+    assert (result.facts["doc_exports_documented"], result.facts["doc_exports"]) == (3, 6)
+    assert result.facts["doc_coverage_percent"] == 50.0
+    assert "docstring_coverage_percent" not in result.facts
+    assert [(each.line, each.message) for each in found(result, "jsdoc-missing")] == [
+        (4, "function `bare` has no JSDoc comment"),
+        (6, "function `empty` has no JSDoc comment"),
+        (8, "function `plain` has no JSDoc comment"),
+    ]
+    assert found(result, "jsdoc-coverage") == []
+    page = file_text(result, "documentation.md")
+    assert "| JSDoc coverage | 50.0 % (3 of 6) [tools/t1@99] |" in page
+    assert uncited(page) == []
+
+
+def test_little_jsdoc_is_a_remark(tmp_path: Path) -> None:
+    (said,) = found(checked(tmp_path, {"a.js": "export class A {}\n"}), "jsdoc-coverage")
+    assert (said.severity, said.message) == (
+        "low",
+        "0 of 1 exported functions and classes have a JSDoc comment (0.0 %)",
+    )

@@ -154,6 +154,15 @@ def test_too_large_a_patch_is_offered_without_formatting(tmp_path: Path, monkeyp
     assert run("lint.fix", source, tmp_path).files == ()
 
 
+def test_a_huge_file_does_not_cost_the_others_their_fixes(tmp_path: Path) -> None:
+    huge = "import os\n" + "x=1\n" * 300_000
+    source = repositories.from_files(tmp_path / "r", {"a.py": "import os\n", "huge.py": huge, "notes.txt": huge})
+    result = run("lint.fix", source, tmp_path)
+    assert (result.status, result.facts["fixes_applied"], result.facts["files_too_large"]) == ("ok", 1, 1)
+    assert "1 file above 1 MB not looked at" in result.summary
+    assert git(source, "diff", "--name-only", "HEAD", "troupe/lint-fixes") == "a.py"
+
+
 def test_branch_names_of_the_repository_are_respected(tmp_path: Path) -> None:
     source = repositories.python_passing(tmp_path / "r")
     git(source, "branch", "troupe")

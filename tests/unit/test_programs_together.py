@@ -27,6 +27,7 @@ KINDS: tuple[Callable[[Path], Path], ...] = (
     repositories.python_failing,
     repositories.python_without_tests,
     repositories.javascript,
+    repositories.typescript,
     repositories.empty_one_commit,
     repositories.shallow,
     repositories.dirty,
@@ -68,7 +69,7 @@ def run(given: ToolInput) -> ToolResult:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Prior]]:
-    """The results of all seven kinds, by the kind's name."""
+    """The results of all eight kinds, by the kind's name."""
     made: dict[str, dict[str, Prior]] = {}
     for build in KINDS:
         folder = tmp_path_factory.mktemp(build.__name__)
@@ -120,6 +121,15 @@ def test_javascript_is_judged_by_whether_node_is_here(reviews: dict[str, dict[st
     assert decided == ("go-with-remarks" if ran else "hold")
     assert ("tests-not-run" in hits) == (not ran)
     assert "not-linted" in hits
+    assert ("own-checks-not-run" in hits) == (not ran)
+
+
+def test_typescript_is_judged_by_its_own_checks_where_node_is_here(reviews: dict[str, dict[str, Prior]]) -> None:
+    decided, hits = verdict(reviews["typescript"])
+    ran = reviews["typescript"]["scripts.check"].result.status == "ok"
+    assert decided == "hold"
+    assert ("own-checks-failing" in hits) == ran
+    assert ("not-linted" in hits) == (not ran)
 
 
 def test_every_citation_is_of_a_call_that_was_made(reviews: dict[str, dict[str, Prior]]) -> None:
@@ -149,4 +159,4 @@ def test_the_release_note_tells_the_changes_of_the_draft(reviews: dict[str, dict
 
 def test_the_drafts_for_deployment_are_valid(reviews: dict[str, dict[str, Prior]]) -> None:
     drafts = [done["deploy.draft"].result for done in reviews.values()]
-    assert [draft.facts["valid"] for draft in drafts if draft.status == "ok"] == [True] * 5
+    assert [draft.facts["valid"] for draft in drafts if draft.status == "ok"] == [True] * 6

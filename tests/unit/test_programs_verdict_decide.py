@@ -18,6 +18,8 @@ def results(
     docs: dict[str, Fact] | None = None,
     scan: ToolResult | None = None,
     lint: ToolResult | None = None,
+    checks: ToolResult | None = None,
+    hygiene: ToolResult | None = None,
     **workspace: Fact,
 ) -> Results:
     """What the tools say of a sound Python package while the advisories cannot be reached, with the changes given."""
@@ -27,6 +29,8 @@ def results(
         "workspace.prepare": ToolResult("ok", "cloned", facts | workspace),
         "tests.run": tests or result(passed=5, failed=0, errors=0, skipped=0, complete=True, exit_code=0),
         "lint.fix": lint or result(files_changed=2),
+        "scripts.check": checks or result("not_applicable", "no Node package"),
+        "text.hygiene": hygiene or result(conflicts=0, broken_data_files=0, complete=True),
         "security.scan": scan or result(critical=0, high=0, medium=1, low=2, complete=True),
         "secrets.scan": result(critical=0, high=0, medium=0, low=0),
         "docs.check": ToolResult("ok", "checked", documents | (docs or {})),
@@ -40,19 +44,30 @@ def decide(prior: Results, rules: object = RULES) -> ToolResult:
 
 
 NO_TESTS = result("not_applicable", "no test suite was found")
+NO_PYTHON = result("not_applicable", "no Python")
+SYNTAX = result(failed=0, syntax_errors=0, linted=False, complete=True)
+LINTED = result(failed=0, syntax_errors=0, linted=True, complete=True)
 KINDS: dict[str, Results] = {
     "passing": results(),
     "failing": results(result(passed=4, failed=1, errors=0, complete=True, exit_code=1)),
     "without tests": results(NO_TESTS, {"licence": "", "has_changelog": False}),
-    "javascript": results(lint=result("not_applicable", "no Python")),
+    "javascript": results(lint=NO_PYTHON, checks=SYNTAX),
     "javascript without node": results(
-        result("could_not_run", "missing: node"), lint=result("not_applicable", "no Python")
+        result("could_not_run", "missing: node"), lint=NO_PYTHON, checks=result("could_not_run", "missing: node")
     ),
+    "typescript": results(lint=NO_PYTHON, checks=result(failed=2, syntax_errors=0, linted=True, complete=True)),
     "empty": results(
         NO_TESTS, {"licence": "", "has_readme": False, "has_changelog": False}, NO_TESTS, NO_TESTS, files=0
     ),
     "shallow": results(shallow=True),
     "dirty": results(dirty=True),
+}
+SHADES: dict[str, Results] = {
+    "linted by its own scripts": results(lint=NO_PYTHON, checks=LINTED),
+    "broken script": results(checks=result(failed=0, syntax_errors=1, linted=False, complete=True)),
+    "a check cut short": results(checks=result(failed=0, syntax_errors=0, linted=True, complete=False)),
+    "conflict": results(hygiene=result(conflicts=1, broken_data_files=1, complete=True)),
+    "files not reached": results(hygiene=result(conflicts=0, broken_data_files=0, complete=False)),
 }
 
 
@@ -63,7 +78,13 @@ KINDS: dict[str, Results] = {
         ("failing", "no-go", "tests-failing,advisories-unreachable"),
         ("without tests", "no-go", "licence-missing,no-tests,advisories-unreachable,changelog-missing"),
         ("javascript", "go-with-remarks", "advisories-unreachable,not-linted"),
-        ("javascript without node", "hold", "tests-not-run,advisories-unreachable,not-linted"),
+        ("javascript without node", "hold", "tests-not-run,advisories-unreachable,not-linted,own-checks-not-run"),
+        ("linted by its own scripts", "go-with-remarks", "advisories-unreachable"),
+        ("typescript", "hold", "own-checks-failing,advisories-unreachable"),
+        ("broken script", "hold", "own-checks-failing,advisories-unreachable"),
+        ("a check cut short", "go-with-remarks", "advisories-unreachable,own-checks-not-run"),
+        ("conflict", "hold", "conflict-committed,advisories-unreachable,broken-data-files"),
+        ("files not reached", "go-with-remarks", "advisories-unreachable,files-not-looked-at"),
         (
             "empty",
             "no-go",
@@ -74,7 +95,7 @@ KINDS: dict[str, Results] = {
     ],
 )
 def test_each_kind_of_repository_has_its_verdict(kind: str, verdict: str, hit: str) -> None:
-    decided = decide(KINDS[kind])
+    decided = decide((KINDS | SHADES)[kind])
     assert decided.status == "ok"
     assert (decided.facts["verdict"], decided.facts["hit"]) == (verdict, hit)
 

@@ -17,6 +17,7 @@ from actors.services.tools.runner import ProgramRunner
 from actors.services.tools.sandbox import view
 from actors.services.tools.sandbox.adapters import Unconfined
 from actors.services.tools.sandbox.detect import detect, own
+from actors.services.tools.sandbox.execute import OUTPUT_BYTES_MAX
 from protocol.tools import ToolInput, ToolResult
 from tests.kit.sandboxes import DAEMON, Pulse
 
@@ -97,6 +98,12 @@ async def test_a_program_that_runs_too_long_is_ended(tmp_path: Path) -> None:
     result = await result_of("import signal\nwhile True: signal.pause()", tmp_path, spec)
     assert result.status == "failed"
     assert result.summary == "some.tool was ended after 0.5 s"
+
+
+async def test_a_program_that_prints_without_end_is_ended(tmp_path: Path) -> None:
+    result = await result_of("import os\nfor _ in range(1600): os.write(1, b'x' * 65536)", tmp_path)
+    assert (result.status, result.facts) == ("failed", {})
+    assert result.summary == f"some.tool printed more than {OUTPUT_BYTES_MAX >> 20} MiB and was ended"
 
 
 async def test_cancelling_ends_the_program_and_cleans_up(tmp_path: Path) -> None:

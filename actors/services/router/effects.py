@@ -13,6 +13,7 @@ from typing import assert_never
 import anyio
 import msgspec
 
+from actors.runtime.blobs import keep_blob
 from actors.runtime.kind import Effect, EffectCall, Kind, Performer, Reaction, Send
 from actors.services.router.core import Events, State, decide, evolve, initial
 from actors.services.router.provider import (
@@ -95,10 +96,11 @@ async def perform(ports: Ports, call: EffectCall, work: router.CompletionWork) -
         return router.RecordAnswer(work.role, work.turn, error=f"{error.kind}: {error.message}")
     requests = tuple(ToolRequest(c.id, c.tool, c.args) for c in completion.tool_calls)
     link = router.StoredTurn(work.adds, work.conversation, "" if links else system, completion.text, requests)
-    conversation = await ports.store.put_blob(call.address.project, encode(link))
-    text = await ports.store.put_blob(call.address.project, completion.text.encode()) if completion.text else ""
+    conversation = await keep_blob(ports.store, call.address.project, encode(link))
+    said = completion.text.encode()
+    text = await keep_blob(ports.store, call.address.project, said) if said else ""
     return router.RecordAnswer(
-        work.role, work.turn, conversation, requests, text, len(completion.text.encode()), completion.provider,
+        work.role, work.turn, conversation, requests, text, len(said), completion.provider,
         completion.model, completion.tokens_in, completion.tokens_out, completion.label,
         cost_micros=round((completion.cost_usd or 0.0) * 1e6), priced=completion.cost_usd is not None,
     )  # fmt: skip

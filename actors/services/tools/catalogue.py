@@ -41,6 +41,19 @@ CATALOGUE: dict[str, ToolSpec] = {
             ("workspace.prepare",),
         ),
         ToolSpec(
+            "scripts.check",
+            "Run the scripts by which a Node package checks itself (types, lint, format), or parse its files.",
+            "run-foreign-code",
+            ("workspace.prepare",),
+            timeout_s=90,
+        ),
+        ToolSpec(
+            "text.hygiene",
+            "Look at every file for what is wrong in any language: conflict marks, broken data files, line ends.",
+            "read",
+            ("workspace.prepare",),
+        ),
+        ToolSpec(
             "change.review",
             "Review the last change and the developer's patch.",
             "read",
@@ -60,7 +73,7 @@ CATALOGUE: dict[str, ToolSpec] = {
             timeout_s=20,
         ),
         ToolSpec(
-            "docs.check", "Check README, CHANGELOG, licence and docstring coverage.", "read", ("workspace.prepare",)
+            "docs.check", "Check README, CHANGELOG, licence, docstrings and JSDoc.", "read", ("workspace.prepare",)
         ),
         ToolSpec(
             "changelog.draft", "Draft the next changelog section from the history.", "read", ("workspace.prepare",)

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import msgspec
 
+from actors.runtime.blobs import keep_blob
 from actors.runtime.kind import Effect, EffectCall, Kind, Performer, Reaction, Send
 from actors.services.tools.catalogue import ToolSpec
 from actors.services.tools.core import State, decide, evolve, initial
@@ -136,11 +137,11 @@ async def _store(
     project = call.address.project
     files: list[tools.FileRef] = []
     for file in result.files:
-        blob = await ports.store.put_blob(project, file.content)
+        blob = await keep_blob(ports.store, project, file.content)
         files.append(tools.FileRef(file.path, file.media_type, blob, len(file.content)))
     summary = result.summary[:SUMMARY_LENGTH_MAX]
     stored = tools.StoredResult(result.status, summary, result.facts, result.findings, tuple(files), result.data)
-    blob = await ports.store.put_blob(project, encode(stored))
+    blob = await keep_blob(ports.store, project, encode(stored))
     return tools.RecordReturn(
         call=work.call,
         status=result.status,

@@ -13,6 +13,7 @@ from protocol.tools import Finding, Severity
 LINE_CHARS_MAX = 2_000  # a longer line is no report by a checker
 PROBLEM: Severity = "medium"
 REMARK: Severity = "low"
+UNFORMATTED = "is not formatted as the project wants it"
 
 _HEADING = re.compile(r"^(?P<path>\S.*\.\w{1,8})$")
 _STYLISH = re.compile(r"^ +(?P<line>\d+):\d+ +(?P<grade>error|warning|[✖⚠]) +(?P<said>.+?)(?: {2,}(?P<rule>\S+))?$")
@@ -30,8 +31,8 @@ _TSC_GLOBAL = re.compile(r"^(?P<grade>error) (?P<rule>TS\d+): (?P<said>.+)$")
 _PRETTIER = re.compile(r"^\[(?P<grade>warn|error)\] (?P<said>(?P<path>[^:]+\.\w{1,8})(?:: .+)?)$")
 _GITHUB = re.compile(r"^::(?P<grade>error|warning|notice) (?P<fields>[^:]*(?::(?!:)[^:]*)*)::(?P<said>.+)$")
 _BIOME = re.compile(
-    r"^(?P<path>[^\s:][^:]*?)(?::(?P<line>\d+):\d+)? (?P<rule>(?:lint|assist|suppressions)/[\w/]+|format|parse|organizeImports)\b"
-    r".*━━"
+    r"^(?P<path>[^\s:][^:]*?)(?::(?P<line>\d+):\d+)? "
+    r"(?P<rule>(?:lint|assist|suppressions)/[\w/]+|format|parse|organizeImports)\b.*━━"
 )
 _BIOME_SAID = re.compile(r"^ +(?P<grade>[×✖!ℹi]) (?P<said>.+)$")
 _GRAVE = frozenset({"error", "Error", "✖", "×"})
@@ -54,8 +55,10 @@ def read(output: str, place: Place) -> Iterator[Finding]:
             continue
         said = _BIOME_SAID.match(line)
         if pending and said:
-            grave: Severity = PROBLEM if said["grade"] in _GRAVE and pending["rule"] != "format" else REMARK
-            yield _finding(grave, pending["rule"], said["said"], place(pending["path"]), pending["line"] or "0")
+            layout = pending["rule"] == "format"  # What follows is the file as it should be.
+            grave: Severity = PROBLEM if said["grade"] in _GRAVE and not layout else REMARK
+            text = UNFORMATTED if layout else said["said"]
+            yield _finding(grave, pending["rule"], text, place(pending["path"]), pending["line"] or "0")
             pending = None
             continue
         pending = _BIOME.match(line) or pending
@@ -79,13 +82,17 @@ def _one_line(line: str, place: Place) -> Finding | None:
     found = _PRETTIER.match(line)
     if found and place(found["path"]):
         broken = found["grade"] == "error"
-        said = found["said"] if broken else "is not formatted as the project wants it"
-        return finding(PROBLEM if broken else REMARK, "prettier", said, place(found["path"]))
+        said, severity = (found["said"], PROBLEM) if broken else (UNFORMATTED, REMARK)
+        at = re.search(r"\((\d+):\d+\)$", said)
+        return _finding(severity, "prettier", said, place(found["path"]), at[1] if at else "0")
     found = _GITHUB.match(line)
     if found:
-        fields = dict(part.partition("=")[::2] for part in found["fields"].split(","))
+        fields: dict[str, str] = {}
+        for part in found["fields"].split(","):
+            name, _, value = part.partition("=")
+            fields[name.strip()] = value.strip()
         severity = PROBLEM if found["grade"] == "error" else REMARK
-        rule = fields.get("title", "").strip() or "check"
+        rule = fields.get("title") or "check"
         return _finding(severity, rule, found["said"], place(fields.get("file", "")), fields.get("line", "0"))
     return None
 

@@ -77,11 +77,16 @@ def text_files(
 ) -> Iterator[TextFile]:
     """The text among `files(root)`: at most `bytes_max`, not binary, with one of `suffixes` (".py") if any given."""
     for file in files(root, skip=skip):
-        if (suffixes and file.suffix not in suffixes) or file.size > bytes_max:
-            continue
-        text = _text(file.location, bytes_max)
-        if text is not None:
-            yield TextFile(file.path, file.location, file.size, file.executable, text)
+        if not suffixes or file.suffix in suffixes:
+            text = text_of(file, bytes_max=bytes_max)
+            if text is not None:
+                yield text
+
+
+def text_of(file: File, *, bytes_max: int = TEXT_BYTES_MAX) -> TextFile | None:
+    """The file with its text; None if it is binary or larger than `bytes_max`."""
+    text = _text(file.location, bytes_max) if file.size <= bytes_max else None
+    return None if text is None else TextFile(file.path, file.location, file.size, file.executable, text)
 
 
 def read_text(root: str | Path, relative: str, *, bytes_max: int = TEXT_BYTES_MAX) -> str | None:

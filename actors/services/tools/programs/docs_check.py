@@ -4,16 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.services.tools.analysis import docstrings, history, licences, project_version, python_code, readme
+from actors.services.tools.analysis import coverage, history, licences, project_version, readme
 from actors.services.tools.analysis.findings import bounded, finding, noun, omission, section, severity_facts
-from actors.services.tools.analysis.sources import is_generated, is_test
 from actors.services.tools.composing.citing import citation, plain, table
 from actors.services.tools.programs.checkout import TextFile, text_files
 from protocol.tools import Fact, Finding, ProducedFile, ToolInput, ToolResult
 
 REPORT_PATH = "documentation.md"
-COVERAGE_LOW_PERCENT = 50.0
-UNDOCUMENTED_SHOWN_MAX = 20  # as findings; the facts count all
 
 _README = re.compile(r"^readme(\.(md|markdown|rst|txt|adoc|asciidoc))?$", re.IGNORECASE)
 _CHANGELOG = re.compile(r"^(changelog|changes|history|news|releases?)(\.(md|markdown|rst|txt|adoc))?$", re.IGNORECASE)
@@ -32,30 +29,20 @@ class _Documents:
     licences: Sequence[TextFile]
 
 
-@dataclass(frozen=True, slots=True)
-class _Coverage:
-    documented: int
-    total: int
-    missing: Sequence[tuple[str, docstrings.Documentable]]
-
-    @property
-    def percent(self) -> float:
-        """Of the public things, with one decimal; 100.0 when there are none."""
-        return round(100 * self.documented / self.total, 1) if self.total else 100.0
-
-
 def run(given: ToolInput) -> ToolResult:
     """Check the checkout's documentation. Applies to every repository, an empty one included."""
     texts = list(text_files(given.source))
     documents = _documents(texts)
-    coverage = _coverage(texts)
+    covered, exports = coverage.python(texts), coverage.scripts(texts)
     version = _version(given.source)
     named = _names_version(documents.changelog, version)
     licence = " OR ".join(dict.fromkeys(licences.identify(file.text) for file in documents.licences))
     offered = readme.read(documents.readme.path, documents.readme.text) if documents.readme else None
     found = _remarks(documents, offered, version, named, licence)
     links = _link_findings(documents.readme, texts)
-    found += [*links, *_docstring_findings(coverage)]
+    public = "public modules, classes and functions"
+    found += [*links, *coverage.findings(covered, "docstring", public, "docstring")]
+    found += coverage.findings(exports, "jsdoc", "exported functions and classes", "JSDoc comment")
     facts: dict[str, Fact] = {
         "has_readme": documents.readme is not None,
         "readme_words": offered.words if offered else 0,
@@ -65,11 +52,15 @@ def run(given: ToolInput) -> ToolResult:
         "licence": licence,
         "has_contributing": documents.contributing is not None,
         "broken_links": len(links),
-        "documentable": coverage.total,
-        "documented": coverage.documented,
+        "documentable": covered.total,
+        "documented": covered.documented,
+        "doc_exports": exports.total,
+        "doc_exports_documented": exports.documented,
     }
-    if coverage.total:
-        facts["docstring_coverage_percent"] = coverage.percent
+    if covered.total:
+        facts["docstring_coverage_percent"] = covered.percent
+    if exports.total:
+        facts["doc_coverage_percent"] = exports.percent
     page = _page(given, documents, facts, found)
     return ToolResult(
         "ok",
@@ -94,24 +85,6 @@ def _documents(texts: Sequence[TextFile]) -> _Documents:
 
 def _is_code(file: TextFile) -> bool:
     return file.suffix in (".py", ".js", ".ts", ".go", ".sh", ".json", ".yml", ".yaml")
-
-
-def _coverage(texts: Sequence[TextFile]) -> _Coverage:
-    total = documented = 0
-    missing: list[tuple[str, docstrings.Documentable]] = []
-    for file in texts:
-        hidden = any(part.startswith(("_", ".")) for part in file.path.split("/")[:-1])
-        if file.suffix != ".py" or hidden or is_test(file.path) or is_generated(file.path):
-            continue
-        tree = python_code.parse(file.text)
-        if isinstance(tree, python_code.Unparsable):
-            continue  # The architect reports what does not parse.
-        for each in docstrings.documentables(tree, file.name.removesuffix(".py")):
-            total += 1
-            documented += each.documented
-            if not each.documented:
-                missing.append((file.path, each))
-    return _Coverage(documented, total, missing)
 
 
 def _version(source: str) -> str:
@@ -178,18 +151,6 @@ def _link_findings(document: TextFile | None, texts: Sequence[TextFile]) -> list
     ]
 
 
-def _docstring_findings(coverage: _Coverage) -> list[Finding]:
-    found: list[Finding] = []
-    if coverage.total and coverage.percent < COVERAGE_LOW_PERCENT:
-        said = f"{coverage.documented} of {coverage.total} public modules, classes and functions have a docstring"
-        found.append(finding("low", "docstring-coverage", f"{said} ({coverage.percent} %)"))
-    found += [
-        finding("info", "docstring-missing", f"{each.kind} `{each.name}` has no docstring", path, each.line)
-        for path, each in coverage.missing[:UNDOCUMENTED_SHOWN_MAX]
-    ]
-    return found
-
-
 def _summary(facts: Mapping[str, Fact]) -> str:
     missing = [
         name
@@ -208,6 +169,8 @@ def _summary(facts: Mapping[str, Fact]) -> str:
         parts.append(f"licence {facts['licence']}")
     if facts["documentable"]:
         parts.append(f"docstrings {facts['docstring_coverage_percent']} % of {facts['documentable']}")
+    if facts["doc_exports"]:
+        parts.append(f"JSDoc {facts['doc_coverage_percent']} % of {facts['doc_exports']}")
     if facts["broken_links"]:
         parts.append(noun(int(facts["broken_links"]), "broken link"))
     return "; ".join(parts)
@@ -226,6 +189,11 @@ def _page(given: ToolInput, documents: _Documents, facts: Mapping[str, Fact], fo
         if facts["documentable"]
         else f"no public Python code {cite}"
     )
+    exported = (
+        f"{facts['doc_coverage_percent']} % ({facts['doc_exports_documented']} of {facts['doc_exports']}) {cite}"
+        if facts["doc_exports"]
+        else f"no exported JavaScript or TypeScript {cite}"
+    )
     rows = [
         ("README", there(documents.readme)),
         ("Words in the README", f"{facts['readme_words']} {cite}"),
@@ -235,6 +203,7 @@ def _page(given: ToolInput, documents: _Documents, facts: Mapping[str, Fact], fo
         ("Licence", f"{plain(str(facts['licence'])) or 'missing'} {cite}"),
         ("Contributing guide", there(documents.contributing)),
         ("Docstring coverage", covered),
+        ("JSDoc coverage", exported),
         ("Broken links in the README", f"{facts['broken_links']} {cite}"),
     ]
     return (

@@ -14,7 +14,7 @@ from pathlib import Path
 from actors.services.tools.analysis import linting, patches
 from actors.services.tools.analysis.findings import bounded, finding, noun, severity_facts
 from actors.services.tools.analysis.sources import PYTHON_SUFFIXES
-from actors.services.tools.programs.checkout import files
+from actors.services.tools.programs.checkout import TEXT_BYTES_MAX, files
 from actors.services.tools.programs.git import GitError, git
 from protocol.tools import Fact, Finding, ProducedFile, ToolInput, ToolResult
 
@@ -26,6 +26,7 @@ FORMAT_SUBJECT = "Format the code"
 
 _SERIOUS = ("F63", "F7", "F82", "E9", "syntax")  # fails or misleads when run; the rest is care
 _LINK = "120000"
+_READ_BY_RUFF = (*PYTHON_SUFFIXES, ".ipynb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class _Work:
     lint_commit: str  # "" when nothing was fixed
     format_commit: str  # "" when nothing was formatted
     all_formatted: bool
+    passed_over: int  # files too large for ruff
 
 
 def run(given: ToolInput) -> ToolResult:
@@ -94,7 +96,7 @@ def _branch(source: Path) -> str:
 
 
 def _work(worktree: Path, at: str, version: str) -> _Work:
-    links = _hide_links(worktree)
+    hidden, passed_over = _hide(worktree)
     using = linting.settings(worktree)
     try:
         before = linting.problems(worktree, using)
@@ -105,29 +107,38 @@ def _work(worktree: Path, at: str, version: str) -> _Work:
         before = linting.problems(worktree, using)
     linting.fix(worktree, using)
     fixed = len(before) - len(linting.problems(worktree, using))
-    lint_commit = _commit(worktree, links, f"{LINT_SUBJECT}\n\nBy ruff {version}, the fixes it calls safe.", at)
-    _hide_links(worktree)
+    lint_commit = _commit(worktree, hidden, f"{LINT_SUBJECT}\n\nBy ruff {version}, the fixes it calls safe.", at)
+    _hide(worktree)
     all_formatted = linting.reformat(worktree, using)
     after = linting.problems(worktree, using)
-    format_commit = _commit(worktree, links, f"{FORMAT_SUBJECT}\n\nBy ruff {version}. Layout only.", at)
-    return _Work(using, before, max(0, fixed), after, lint_commit, format_commit, all_formatted)
+    format_commit = _commit(worktree, hidden, f"{FORMAT_SUBJECT}\n\nBy ruff {version}. Layout only.", at)
+    return _Work(using, before, max(0, fixed), after, lint_commit, format_commit, all_formatted, passed_over)
 
 
-def _hide_links(worktree: Path) -> list[str]:
-    """Remove the links among the Python files (small files with a target in them) while ruff looks; they come back."""
-    listed = git(["ls-files", "--stage", "-z"], worktree).parts()
-    links = [entry.partition("\t")[2] for entry in listed if entry.startswith(_LINK)]
-    for link in links:
-        (worktree / link).unlink(missing_ok=True)
-    return links
+def _hide(worktree: Path) -> tuple[list[str], int]:
+    """Remove what ruff must not see while it looks, and name it, so that it comes back; how many were too large.
+
+    Links among the Python files are small files with a target in them. A source file of many megabytes is generated,
+    and ruff takes fifty times its size in memory: one such file would cost all others their fixes.
+    """
+    listed = [entry.partition("\t") for entry in git(["ls-files", "--stage", "-z"], worktree).parts()]
+    links = [path for mode, _, path in listed if mode.startswith(_LINK)]
+    large = [path for mode, _, path in listed if not mode.startswith(_LINK) and _too_large(worktree / path)]
+    for path in (*links, *large):
+        (worktree / path).unlink(missing_ok=True)
+    return [*links, *large], len(large)
 
 
-def _commit(worktree: Path, links: Sequence[str], message: str, at: str) -> str:
+def _too_large(path: Path) -> bool:
+    return path.suffix.lower() in _READ_BY_RUFF and path.is_file() and path.stat().st_size > TEXT_BYTES_MAX
+
+
+def _commit(worktree: Path, hidden: Sequence[str], message: str, at: str) -> str:
     """Commit what changed in tracked files; the commit's hash, or "" when nothing did."""
     config = _no_filters(worktree)
-    if links:
+    if hidden:
         restore = ["checkout", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"]
-        git(restore, worktree, config=config, stdin=_nul(links), env={"GIT_LITERAL_PATHSPECS": "1"})
+        git(restore, worktree, config=config, stdin=_nul(hidden), env={"GIT_LITERAL_PATHSPECS": "1"})
     git(["add", "--update", "."], worktree, config=config)
     if git(["diff-index", "--cached", "--quiet", "HEAD"], worktree, config=config, codes=(0, 1)).code == 0:
         return ""
@@ -173,6 +184,7 @@ def _result(given: ToolInput, work: _Work, branch: str, version: str) -> ToolRes
         "patch_bytes": len(patch),
         "patch_complete": not left_out,
         "formatted_all": work.all_formatted,
+        "files_too_large": work.passed_over,
         "settings": work.settings.origin,
         "ruff_version": version,
         "branch": branch,
@@ -233,6 +245,8 @@ def _summary(work: _Work, changed: int, branch: str, left_out: str) -> str:
         said.append(f"with ruff's defaults, since {work.settings.note}")
     if not work.all_formatted:
         said.append("some files do not parse and are not formatted")
+    if work.passed_over:
+        said.append(f"{noun(work.passed_over, 'file')} above {TEXT_BYTES_MAX / 1e6:g} MB not looked at")
     if left_out:
         said.append(f"the patch is too large and leaves out {left_out}; it is on the branch {branch}")
     return "; ".join(said)

@@ -53,7 +53,7 @@ def choose(scripts: Mapping[str, Any]) -> tuple[list[Script], dict[str, str]]:
     chosen: list[Script] = []
     left_out: dict[str, str] = {}
     for name, command in scripts.items():
-        kind = next((kind for kind, pattern in _NAMES if pattern.fullmatch(name)), None)
+        kind = _kind(name)
         if kind is None or not isinstance(command, str):
             continue
         script = Script(name, command, kind)
@@ -67,6 +67,13 @@ def choose(scripts: Mapping[str, Any]) -> tuple[list[Script], dict[str, str]]:
     return chosen[:SCRIPTS_MAX], left_out
 
 
+def _kind(name: str) -> Kind | None:
+    for kind, pattern in _NAMES:
+        if pattern.fullmatch(name):
+            return kind
+    return None
+
+
 def _unfit(script: Script, scripts: Mapping[str, Any]) -> str:
     if _ENDLESS.search(script.command):
         return "it watches for changes"
@@ -76,12 +83,13 @@ def _unfit(script: Script, scripts: Mapping[str, Any]) -> str:
         return "it formats instead of checking the format"
     if script.kind == "check" and _MORE.search(script.command):
         return "it runs tests or a build as well"
-    # Where there is a whole, its parts are in it: `lint` usually calls each `lint:…`.
-    whole = script.name.partition(":")[0]
-    if whole != script.name and whole in scripts and str(scripts[whole]).find(script.name.partition(":")[1]) >= 0:
-        calls = re.search(rf"\b{re.escape(whole)}:(\*|{re.escape(script.name.partition(':')[2])}\b)", str(scripts[whole]))
-        return f"{whole} runs it" if calls and not _CHANGES.search(str(scripts[whole])) else ""
-    return ""
+    # Where there is a whole, its parts are in it: `lint` often calls each `lint:…`.
+    whole, _, part = script.name.partition(":")
+    command, kind = scripts.get(whole), _kind(whole)
+    if not part or kind is None or not isinstance(command, str) or _unfit(Script(whole, command, kind), {}):
+        return ""
+    calls = re.search(rf"\b{re.escape(whole)}:(\*|{re.escape(part)}(?![\w:-]))", command)
+    return f"{whole} runs it" if calls else ""
 
 
 def manager(package: Mapping[str, Any], root: Path, environment: Mapping[str, str]) -> str:

@@ -16,11 +16,12 @@ from protocol.tools import Finding
 SUFFIXES = (".js", ".mjs", ".cjs")
 FILES_MAX = 400  # looked at; the rest is counted
 FILE_TIMEOUT_S = 10.0
-_HEAD_CHARS = 2_000  # where a file says which dialect it is written in
 
 _PLACE = re.compile(r"^(?:\[stdin\]|/.*|file://.*):(\d+)$", re.MULTILINE)
 _SAID = re.compile(r"^SyntaxError: (.+)$", re.MULTILINE)
-# What CommonJS says to a module; a bundler, or a newer Node, takes such a file for the module it is.
+# A file that imports or exports is a module, whatever its package says: bundlers take it for one.
+_EXCHANGES = re.compile(r"^(import\b(?!\s*[.(])|export\b)", re.MULTILINE)
+# What Node says to other modules that it takes for CommonJS.
 _MODULE = re.compile(r"outside a module|Unexpected token 'export'|import\.meta|await is only valid|reserved word")
 # Not JavaScript by the standard: JSX, Flow's types, decorators. A compiler turns these into JavaScript first.
 _DIALECT = re.compile(r"@flow\b|@jsx\b|</?[A-Za-z][\w.]*(\s[^<>]*)?/?>|<>|^\s*@\w+", re.MULTILINE)
@@ -67,9 +68,14 @@ def _note(looked: Looked, file: TextFile, wrong: tuple[str, int] | None) -> None
 
 def _wrong(node: str, file: TextFile, environment: Mapping[str, str]) -> tuple[str, int] | None:
     """What does not parse, and in which line; None where it parses, or where Node cannot say."""
-    refused = _check([node, "--check", str(file.location)], "", file, environment)
-    if refused and file.suffix == ".js" and _MODULE.search(refused):
-        refused = _check([node, "--input-type=module", "--check", "-"], file.text, file, environment)
+    as_module = [node, "--input-type=module", "--check", "-"]
+    if file.suffix == ".js" and _EXCHANGES.search(file.text):
+        # Some versions of Node take a .js file that they find to be a module for granted without parsing the rest.
+        refused = _check(as_module, file.text, file, environment)
+    else:
+        refused = _check([node, "--check", str(file.location)], "", file, environment)
+        if file.suffix == ".js" and _MODULE.search(refused):
+            refused = _check(as_module, file.text, file, environment)
     said = _SAID.search(refused)
     if said is None:
         return None

@@ -54,6 +54,25 @@ NEXT_STEPS: tuple[Rule, ...] = (
         _fact("security.scan", "high", "gt", 0),
     ),
     _step(
+        "own-checks",
+        "the project's own checks fail, or a file does not parse",
+        "Settle what the project's own checks found.",
+        _fact("scripts.check", "failed", "gt", 0),
+        _fact("scripts.check", "syntax_errors", "gt", 0),
+    ),
+    _step(
+        "conflicts",
+        "the marks of a merge conflict were committed",
+        "Finish the merge in the files that hold conflict marks.",
+        _fact("text.hygiene", "conflicts", "gt", 0),
+    ),
+    _step(
+        "data",
+        "a data file cannot be read",
+        "Repair the data files that cannot be read.",
+        _fact("text.hygiene", "broken_data_files", "gt", 0),
+    ),
+    _step(
         "advisories",
         "advisories name a dependency",
         "Raise the dependencies that advisories name.",

@@ -63,6 +63,13 @@ class Outcomes:
             self.failures.append(failure)
 
 
+def limit(asked: object, usual_s: float, most_s: float) -> float:
+    """The asked limit in seconds where it is a positive number, else the usual one; at most `most_s`."""
+    if isinstance(asked, int | float) and not isinstance(asked, bool) and asked > 0:
+        return min(float(asked), most_s)
+    return usual_s
+
+
 def environment(scratch: Path) -> dict[str, str]:
     """What every suite finds in its environment. CI=1 keeps runners from watching for changes for ever."""
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "PATH", "TZ", "TROUPE_DEMO") if name in os.environ}

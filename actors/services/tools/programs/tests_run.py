@@ -26,7 +26,7 @@ def run(given: ToolInput) -> ToolResult:
     tests = suite_python.find(source)
     if tests is None and not suite_javascript.find(source):
         return ToolResult("not_applicable", "no tests found")
-    limit_s = _limit(given.args.get("limit_s", LIMIT_S))
+    limit_s = suite.limit(given.args.get("limit_s"), LIMIT_S, LIMIT_S_MAX)
     root, scratch = Path(given.scratch, "copy"), Path(given.scratch, "home")
     scratch.mkdir()
     try:
@@ -38,12 +38,6 @@ def run(given: ToolInput) -> ToolResult:
     else:
         report = suite_javascript.run(root, scratch, given.repo, limit_s)
     return _result(report, limit_s, str(root))
-
-
-def _limit(asked: object) -> float:
-    """The asked limit where it is a positive number, within LIMIT_S_MAX."""
-    number = isinstance(asked, int | float) and not isinstance(asked, bool) and asked > 0
-    return min(float(asked), LIMIT_S_MAX) if number and isinstance(asked, int | float) else LIMIT_S
 
 
 def _result(report: Report, limit_s: float, root: str) -> ToolResult:
