@@ -21,8 +21,9 @@ from actors.edge.monitoring.logs import logged_errors, logging_into
 from actors.edge.monitoring.ports import BadPort, PortTaken, port_in
 from actors.embedded.errors import EmbeddedError, FolderLocked, ForeignFolder
 from actors.embedded.folder import StateFolder
-from actors.embedded.servers import lost_servers, start_servers, stop_servers
+from actors.embedded.servers import start_servers, stop_servers
 from actors.embedded.sweep import sweep_ephemeral
+from actors.embedded.watch import watch
 from actors.roles.effects import make_role
 from actors.roles.orchestrator.core import SELF
 from actors.roles.orchestrator.effects import make_orchestrator
@@ -55,7 +56,6 @@ from projections.queries import VIEWS, Queries
 from protocol.subjects import BadSubject, check_token
 
 OSV_URL = "https://api.osv.dev"
-WATCH_EVERY_S = 1.0
 
 log = structlog.get_logger("host")
 
@@ -171,7 +171,7 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         stack.callback(group.cancel_scope.cancel)
         projector = Projector(store, store.pool, VIEWS)
         group.start_soon(projector.run)
-        group.start_soon(_watch, folder, settings.embedded)
+        group.start_soon(watch, folder, settings.embedded, bus.refusal)
         # With a PostgreSQL of others another company may be alive on the same log: then its leases must run out first.
         alone = not settings.postgres_url
         counted = RuntimeMetrics(meters, kinds)
@@ -275,16 +275,3 @@ async def _stop(folder: StateFolder, started: frozenset[str]) -> None:
     if started:
         with anyio.CancelScope(shield=True):
             await stop_servers(folder, started)
-
-
-async def _watch(folder: StateFolder, want: tuple[str, ...]) -> None:
-    """Start a server of ours again when it died: on the same port, so that every client finds it."""
-    while True:
-        await anyio.sleep(WATCH_EVERY_S)
-        try:
-            lost = lost_servers(folder, want)
-            if lost:
-                log.warning("host.server_died", servers=sorted(lost))
-                await start_servers(folder, want=want)
-        except EmbeddedError as error:
-            log.error("host.server_not_restarted", error=str(error))

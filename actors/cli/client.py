@@ -5,7 +5,7 @@ company refuses what it knows. No Reply by the deadline means that the outcome i
 """
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -17,7 +17,9 @@ import msgspec
 import nats
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
+from actors.cli.exits import Exit, Stop
 from protocol.codec import encode
 from protocol.envelope import Envelope, format_time, to_headers
 from protocol.message import Command, tag_of
@@ -95,11 +97,13 @@ class Asker:
             deadline=format_time(now + timedelta(seconds=timeout_s)),
         )
         headers = to_headers(envelope, type_, str(address))
+        refusals: list[str] = []  # What the stream said when it stored the command, "" when it did.
         try:
             replies = await self._client.subscribe(inbox, max_msgs=1)
+            stored = await self._client.subscribe(self._client.new_inbox(), cb=_noting(refusals))
             with anyio.move_on_after(timeout_s):
                 while True:
-                    await self._client.publish(command_subject(address), body, headers=headers)
+                    await self._client.publish(command_subject(address), body, stored.subject, headers)
                     try:
                         answer = await replies.next_msg(timeout=RESEND_S)
                     except nats.errors.TimeoutError:
@@ -109,18 +113,50 @@ class Asker:
             raise NoReply(
                 f"the connection broke before {address} answered ({error}): its outcome is unknown"
             ) from error
-        raise NoReply(
-            f"no answer from {address} within {timeout_s:g} s: its outcome is unknown. Is a company running on this "
-            "NATS? Start one with `troupe dev`, and look with `troupe task list` before sending again"
-        )
+        raise NoReply(_silence(address, timeout_s, refusals))
 
     async def publish(self, subject: str, body: bytes) -> None:
-        """Publish without any header, and see that the server has it. Unreachable when it has not."""
+        """Publish without any header, and see that the server has it. Unreachable when it has not; Stop(USAGE) when it
+        would not take a message of that size."""
+        if len(body) > self._client.max_payload:
+            raise Stop(Exit.USAGE, f"the message has {len(body)} bytes, NATS takes at most {self._client.max_payload}")
         try:
             await self._client.publish(subject, body)
             await self._client.flush(timeout=math.ceil(CONNECT_TIMEOUT_S))
         except (*_FAILED, ValueError) as error:
             raise Unreachable(f"cannot publish on {subject} ({type(error).__name__}: {error})") from error
+
+
+class _AckError(msgspec.Struct):
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    error: _AckError | None = None
+
+
+def _noting(refusals: list[str]) -> Callable[[Msg], Awaitable[None]]:
+    """Hears how the stream took each publish: nothing rests on its word, but it tells one silence from another."""
+
+    async def note(message: Msg) -> None:
+        try:
+            error = msgspec.json.decode(message.data, type=_Ack).error
+        except msgspec.DecodeError:
+            refusals.append("no stream takes it; is a company running on this NATS? Start one with `troupe dev`")
+            return
+        refusals.append("" if error is None else error.description or "it did not say why")
+
+    return note
+
+
+def _silence(address: Address, timeout_s: float, refusals: list[str]) -> str:
+    if refusals and all(refusals):
+        return f"NATS did not store the command for {address}, so it was not accepted: {refusals[-1]}"
+    heard = "" if refusals else ", nor a word from NATS that it stored the command (is its disk full?)"
+    return (
+        f"no answer from {address} within {timeout_s:g} s{heard}: its outcome is unknown. Is a company running on this "
+        "NATS? Start one with `troupe dev`, and look with `troupe task list` before sending again"
+    )
 
 
 def _place(url: str) -> str:

@@ -6,7 +6,7 @@ terminal. NO_COLOR is honoured; tables are cut to the terminal's width only on a
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from rich.console import Console
@@ -69,6 +69,12 @@ def _shown(cell: object) -> str:
     return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """The reader has seen enough: `running` ends the command for it. Rich would end the process from in here."""
+        raise BrokenPipeError
+
+
 def _console(stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+    return _Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, markup=False)

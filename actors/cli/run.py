@@ -21,6 +21,7 @@ from actors.cli.options import HERE, THINKING, AsJson, ModelChoice, Place
 from actors.cli.report import INDEX, check_target, write_report
 from actors.cli.running import execute
 from actors.cli.summary import RunSummary
+from actors.embedded.watch import disk_full
 from actors.host import Settings
 from eventstore.store import StoreUnavailable
 from projections.rows import TaskDetail
@@ -160,8 +161,16 @@ async def submit(asker: Asker, project: str, task: str, title: str, repo: str) -
 
 
 async def _follow(desk: Desk, task: str, progress: live.Progress) -> TaskDetail | None:
-    reachable = True
+    reachable, full = True, False
     while True:
+        if disk_full(desk.folder) != full:
+            full = not full
+            where = desk.folder.path
+            progress.remark(
+                f"the disk of {where} is full: free some space, the run waits for it"
+                if full
+                else f"there is room in {where} again"
+            )
         try:
             detail = await desk.queries.task(desk.project, task)
             if detail is not None:

@@ -1,5 +1,6 @@
 """Runs a command's coroutine: signals end it cleanly, errors become one line and an exit code."""
 
+import errno
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (StoreError, Exit.FAILURE),
     (BadSubject, Exit.USAGE),
 )
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def execute(work: Work) -> int:
@@ -80,6 +83,8 @@ def _ending(error: BaseException) -> tuple[int, str] | None:
         # The reader of our output has seen enough. Python's own flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.OK, ""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return Exit.UNAVAILABLE, f"cannot write ({error}): free some space; the same command then goes on"
     for type_, code in _CODES:
         if isinstance(error, type_):
             return code, str(error)

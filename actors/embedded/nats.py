@@ -18,8 +18,8 @@ from actors.embedded.programs import Programs
 
 NAME = "nats"
 MAX_PAYLOAD_BYTES = 1024 * 1024
-# More than all our streams may take. Left to itself the server takes three quarters of what is free at its start, and on
-# a nearly full disk it then refuses the stream for its upper bound alone, although a few megabytes are ever used.
+# More than all our streams may take. Left to itself the server allows three quarters of what is free at its start, and
+# on a nearly full disk it then refuses a stream for its upper bound alone, although a few megabytes are ever used.
 STORE_BYTES_MAX = 16 * 1024**3
 SYNC_INTERVAL_S = 120  # nats-server's own default. Nothing of ours is lost with its disk: PostgreSQL is the arbiter.
 HANDSHAKE_TIMEOUT_S = 5.0

@@ -38,11 +38,12 @@ class Troupe:
             "TROUPE_ADVISORIES_URL": "http://127.0.0.1:9",
         }
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end."""
+    def run(self, *arguments: str, given: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end; `given` is its standard input."""
         return subprocess.run(
             [ROOT / "bin/troupe", *arguments],
             env=self.environment,
+            input=given,
             capture_output=True,
             text=True,
             timeout=COMMAND_TIMEOUT_S,

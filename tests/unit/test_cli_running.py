@@ -83,14 +83,15 @@ execute(work)
     assert ended.returncode == Exit.INTERRUPTED
 
 
-def test_a_reader_that_went_away_is_no_error() -> None:
-    program = """
+@pytest.mark.parametrize("prints", ['output.lines([b"x" * 10_000])', 'output.table(("x",), [("x" * 10_000,)])'])
+def test_a_reader_that_went_away_is_no_error(prints: str) -> None:
+    program = f"""
 import sys
 from actors.cli import output
 from actors.cli.running import execute
 async def work():
     while True:
-        output.lines([b"x" * 10_000])
+        {prints}
 sys.exit(execute(work))
 """
     with subprocess.Popen(

@@ -19,6 +19,7 @@ from actors.services.tools.effects import (
     performer,
 )
 from eventstore.memory import MemoryStore
+from eventstore.store import StoreUnavailable
 from protocol.subjects import Address
 from protocol.tools import (
     FileRef,
@@ -154,3 +155,23 @@ def test_when_every_attempt_broke_the_role_hears_of_it() -> None:
 
 def test_a_run_may_take_as_long_as_the_longest_tool_and_a_margin() -> None:
     assert performer(Tools().ports(MemoryStore())).timeout_s == 20 + TIMEOUT_MARGIN_S
+
+
+async def test_what_a_tool_produced_outlives_a_store_that_is_away_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.runtime.blobs.RETRY_FIRST_S", 0.0)
+    store, tools = MemoryStore(), Tools()
+    put, refusals = store.put_blob, 3
+
+    async def sometimes(project: str, content: bytes) -> str:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise StoreUnavailable("put_blob: DiskFullError")
+        return await put(project, content)
+
+    monkeypatch.setattr(store, "put_blob", sometimes)
+    back = await perform(tools, store, work())
+    assert await store.get_blob("demo", back.result) is not None
+    assert len(tools.given) == 1, "and it ran once"
