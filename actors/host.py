@@ -50,7 +50,7 @@ from actors.services.tools.sandbox.base import SandboxReport
 from actors.services.tools.sandbox.detect import detect
 from eventstore.postgres import PostgresStore
 from eventstore.store import StoreError
-from projections.errors import ProjectionError
+from projections.errors import ProjectionError, ViewBehind
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
 from protocol.subjects import BadSubject, check_token
@@ -179,10 +179,19 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         shown = company_monitoring(meters, store, bus, queries, projector, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
         sandbox = _describe(await detect())
+        await _views_built(queries)
         log.info("host.ready", project=settings.project, pid=os.getpid(), metrics=metrics_url, sandbox=sandbox)
         yield Company(
             settings, folder, nats_url, nats_token, dsn, servers.started, store, queries, sandbox, runtime, metrics_url
         )
+
+
+async def _views_built(queries: Queries) -> None:
+    """Nobody who was told that the company is up shall be told that its views are not there yet."""
+    try:
+        await queries.at_least(0)
+    except ViewBehind as error:  # One that must be rebuilt or had to stop: `/readyz` and the log say so.
+        log.warning("host.views_late", error=str(error))
 
 
 @asynccontextmanager
