@@ -51,7 +51,8 @@ def compose(given: ToolInput, rows: HealthRows) -> ToolResult:
     """The health page. Agents with errors and tool runs that did not end well are findings."""
     findings = _findings(rows)
     runs = rows.tool_runs
-    word = "without a fault" if not findings else f"with {len(findings)} points to look at"
+    points = "point" if len(findings) == 1 else "points"
+    word = f"with {len(findings)} {points} to look at" if findings else "without a fault"
     return ToolResult(
         "ok",
         f"{len(rows.agents)} agents, {rows.events} events and {runs.total} tool runs in {rows.elapsed_s:.1f} s, "

@@ -37,7 +37,7 @@ def run(given: ToolInput) -> ToolResult:
     return ToolResult(
         "ok",
         f"release note for {version or 'a version not yet named'}: {len(entries)} changes, "
-        f"{len(unknown)} things not known; tests {_tests_word(evidence)}",
+        f"{len(unknown)} {'thing' if len(unknown) == 1 else 'things'} not known; tests {_tests_word(evidence)}",
         facts={
             "version": version,
             "changes": len(entries),
