@@ -21,8 +21,8 @@ from actors.edge.monitoring.logs import logged_errors, logging_into
 from actors.edge.monitoring.ports import BadPort, PortTaken, port_in
 from actors.embedded.errors import EmbeddedError, FolderLocked, ForeignFolder
 from actors.embedded.folder import StateFolder
-from actors.embedded.servers import start_servers, stop_servers
 from actors.embedded.sweep import sweep_ephemeral
+from actors.embedded.use import use_servers
 from actors.embedded.watch import watch
 from actors.roles.effects import make_role
 from actors.roles.orchestrator.core import SELF
@@ -152,8 +152,7 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         playbooks = load_playbooks(tools=CATALOGUE.keys())
         choice = Choice(settings.provider, settings.model, settings.provider_url)
         provider = await stack.enter_async_context(open_provider(choice, os.environ, casting.scripts(playbooks)))
-        servers = await start_servers(folder, want=settings.embedded)
-        stack.push_async_callback(_stop, folder, servers.started)
+        servers = await stack.enter_async_context(use_servers(folder, settings.embedded))
         nats_url, nats_token = settings.nats_url or servers.nats_url, servers.nats_token
         dsn = settings.postgres_url or servers.postgres_dsn
         redactor.learn(nats_token)
@@ -205,8 +204,7 @@ async def reader(settings: Settings, views: bool = True) -> AsyncGenerator[tuple
         dsn = settings.postgres_url
         if not dsn:
             folder = _folder(stack, settings)
-            servers = await start_servers(folder, want=("postgres",))
-            stack.push_async_callback(_stop, folder, servers.started)
+            servers = await stack.enter_async_context(use_servers(folder, ("postgres",)))
             dsn = servers.postgres_dsn
         store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
         if views:
@@ -277,10 +275,3 @@ def assemble(
     router_ports = router.Ports(tool_ports.store, metered.metered_provider(provider), casting.router_roles(playbooks))
     performers = [metered.metered_tools(tools.performer(tool_ports)), router.performer(router_ports)]
     return {kind.name: kind for kind in kinds}, {performer.kind: performer for performer in performers}
-
-
-async def _stop(folder: StateFolder, started: frozenset[str]) -> None:
-    """Stop what this process started; adopted servers stay."""
-    if started:
-        with anyio.CancelScope(shield=True):
-            await stop_servers(folder, started)

@@ -72,7 +72,8 @@ def _finding(call: Call) -> str:
     if call.returned is None:
         return f"- {_text(call.called.tool)}: has not returned {_cite(call.reference)}"
     word = {"ok": "", "not_applicable": "does not apply: ", "could_not_run": "could not run: ", "failed": "failed: "}
-    said = word[call.returned.status] + call.returned.summary
+    status = word[call.returned.status]
+    said = status + call.returned.summary.removeprefix(status)
     return f"- {_text(call.called.tool)}: {_text(said)} {_cite(call.reference)}"
 
 

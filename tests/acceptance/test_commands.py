@@ -2,8 +2,11 @@
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
+from actors.embedded.folder import StateFolder
+from actors.embedded.servers import SERVERS, lost_servers
 from protocol.role import ROLES
 from tests.kit import repositories
 from tests.kit.command_line import Troupe
@@ -92,3 +95,16 @@ def test_reads_work_without_a_company(troupe: Troupe, tmp_path: Path) -> None:
     assert len(troupe.replay("--task", done["task"])) == done["events"]
     assert [each["position"] for each in troupe.replay("--from", "3", "--to", "5")] == [3, 4, 5]
     assert {each["kind"] for each in troupe.replay("--kind", "tools")} == {"tools"}
+
+
+def test_readers_and_a_starting_company_do_not_stop_the_servers_under_each_other(
+    troupe: Troupe, tmp_path: Path
+) -> None:
+    repo = repositories.empty_one_commit(tmp_path / "repo")
+    with ExitStack() as stack:
+        readers = [stack.enter_context(troupe.started("task", "list", "--json")) for _ in range(3)]
+        demo = stack.enter_context(troupe.started("demo", str(repo), "--json"))
+        ended = [command.finish() for command in (*readers, demo)]
+    assert [code for code, _, _ in ended] == [0, 0, 0, 0], [said for _, _, said in ended]
+    assert json.loads(ended[-1][1])["status"] == "completed"
+    assert lost_servers(StateFolder.open(troupe.state)) == set(SERVERS), "the last one out stops the servers"

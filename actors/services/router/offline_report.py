@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.services.tools.composing.citing import by_severity, citation, code, place, plain, shown, table
+from actors.services.tools.composing.citing import by_severity, citation, code, place, plain, reason, shown, table
 from protocol.tools import Fact, Finding, Status
 
 FINDINGS_MAX = 20  # shown of one tool; the rest is counted, and the cited event holds all of them
@@ -34,7 +34,8 @@ def compose(title: str, label: str, answers: Sequence[ToolAnswer]) -> str:
     parts = [f"# {plain(title)}\n", f"_This report was {label}._\n"]
     gaps = [answer for answer in answers if answer.status != "ok"]
     if gaps:
-        lines = [f"- {a.tool} {_STATUS_WORDS[a.status]}: {plain(a.summary)} {citation(a.call)}" for a in gaps]
+        words = [(a, _STATUS_WORDS[a.status]) for a in gaps]
+        lines = [f"- {a.tool} {word}: {reason(a.summary, word)} {citation(a.call)}" for a, word in words]
         parts.append("## Not known\n\n" + "\n".join(lines) + "\n")
     parts += [_section(answer) for answer in answers]
     if not answers:
@@ -44,7 +45,8 @@ def compose(title: str, label: str, answers: Sequence[ToolAnswer]) -> str:
 
 def _section(answer: ToolAnswer) -> str:
     own = citation(answer.call)
-    parts = [f"## {answer.tool}\n", f"**{_STATUS_WORDS[answer.status]}**: {plain(answer.summary)} {own}\n"]
+    word = _STATUS_WORDS[answer.status]
+    parts = [f"## {answer.tool}\n", f"**{word}**: {reason(answer.summary, word)} {own}\n"]
     if answer.facts:
         parts.append(table(("Fact", "Value"), ((plain(name), f"{shown(v)} {own}") for name, v in answer.facts.items())))
     if answer.findings:

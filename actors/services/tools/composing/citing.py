@@ -60,7 +60,7 @@ class Evidence:
             return f"{tool} has no result in this task"
         if found.result.status != "ok":
             said = found.result.status.replace("_", " ")
-            return f"{tool} {said}: {plain(found.result.summary)} {citation(found.call)}"
+            return f"{tool} {said}: {reason(found.result.summary, said)} {citation(found.call)}"
         return f"{tool} reported no {name or 'facts'} {citation(found.call)}"
 
 
@@ -76,6 +76,11 @@ def shown(value: Fact) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return str(value) if isinstance(value, int) else (plain(value) or "none")
+
+
+def reason(summary: str, status_word: str) -> str:
+    """A summary to put behind its status word: without that word, if the tool has said it already."""
+    return plain(summary.removeprefix(f"{status_word}: "))
 
 
 def plain(text: str, limit: int = TEXT_CHARS_MAX) -> str:

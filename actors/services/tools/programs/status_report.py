@@ -4,7 +4,7 @@ Next steps follow from the rules in NEXT_STEPS and from nothing else; the page s
 """
 
 from actors.services.tools.catalogue import CATALOGUE
-from actors.services.tools.composing.citing import Evidence, by_severity, citation, code, place, plain, table
+from actors.services.tools.composing.citing import Evidence, by_severity, citation, code, place, plain, reason, table
 from actors.services.tools.composing.rules import Condition, Judgement, Operator, Rule, judge
 from protocol.tools import SEVERITIES, Fact, Finding, Prior, ProducedFile, Status, ToolInput, ToolResult
 
@@ -187,9 +187,8 @@ def _points(prior: dict[str, Prior], points: list[tuple[str, Finding]]) -> str:
 
 def _risks(given: ToolInput, prior: dict[str, Prior], gaps: list[str], absent: list[str]) -> str:
     lines = [
-        f"- Not known: {name} {_STATUS_WORDS[prior[name].result.status]}: {plain(prior[name].result.summary)} "
-        f"{citation(prior[name].call)}"
-        for name in gaps
+        f"- Not known: {name} {word}: {reason(prior[name].result.summary, word)} {citation(prior[name].call)}"
+        for name, word in ((name, _STATUS_WORDS[prior[name].result.status]) for name in gaps)
     ]
     lines += [f"- Not known: {name} has no result in this task {citation(given.call)}" for name in absent]
     evidence = Evidence(prior)

@@ -58,7 +58,7 @@ def find(root: Path) -> Tests | None:
 
 def interpreter(repo: str, cwd: Path) -> tuple[str, bool]:
     """The Python to run the tests with, and whether it has pytest: the repository's `.venv` if it works, else ours."""
-    own = f"{repo}/.venv/bin/python"
+    own = _venv_python(repo)
     question = "import importlib.util as u, sys; sys.stdout.write(str(u.find_spec('pytest') is not None))"
     for candidate in (own, sys.executable) if repo and os.path.exists(own) else (sys.executable,):
         try:
@@ -70,6 +70,12 @@ def interpreter(repo: str, cwd: Path) -> tuple[str, bool]:
     return sys.executable, True
 
 
+def _venv_python(repo: str) -> str:
+    """Where the repository's own interpreter would be; it may be the very one that runs us, when Troupe looks at
+    itself."""
+    return f"{repo}/.venv/bin/python"
+
+
 def run(tests: Tests, root: Path, scratch: Path, repo: str, limit_s: float) -> Report:
     """Run the tests in the copy at `root`; `scratch` holds the record of outcomes and the suite's home."""
     python, has_pytest = interpreter(repo, scratch)
@@ -78,23 +84,23 @@ def run(tests: Tests, root: Path, scratch: Path, repo: str, limit_s: float) -> R
     if not tests.pytest:
         modules = [_module(root, path) for path in tests.files]
         argv = [python, str(_INJECTED / "troupe_unittest.py"), *modules]
-        return _run("unittest", argv, root, scratch, limit_s)
+        return _run("unittest", argv, root, scratch, repo, limit_s)
     options = ("-p", "troupe_outcomes", "--color=no", "--tb=short", "--continue-on-collection-errors")
     argv = [python, "-m", "pytest", *options]
-    report = _run("pytest", argv, root, scratch, limit_s)
+    report = _run("pytest", argv, root, scratch, repo, limit_s)
     if report.ran and report.ran.code == CONFIGURATION_ERROR and _UNKNOWN_OPTION in report.ran.tail:
         # The repository asks for options of plugins that are not there; its tests may well do without.
-        again = _run("pytest", [*argv, "-o", "addopts="], root, scratch, limit_s - report.ran.seconds)
+        again = _run("pytest", [*argv, "-o", "addopts="], root, scratch, repo, limit_s - report.ran.seconds)
         note = "without the repository's own options (addopts)"
         return Report("pytest", again.outcomes, again.ran, again.refused, note)
     return report
 
 
-def _run(runner: str, argv: list[str], root: Path, scratch: Path, limit_s: float) -> Report:
+def _run(runner: str, argv: list[str], root: Path, scratch: Path, repo: str, limit_s: float) -> Report:
     record = scratch / "outcomes.ndjson"
     record.unlink(missing_ok=True)
     env = _environment(root, scratch) | {"TROUPE_OUTCOMES": str(record)}
-    if argv[0] == sys.executable:
+    if argv[0] == sys.executable and argv[0] != _venv_python(repo):
         env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # The plugins we happen to have are not the repository's.
     ran = suite.run(argv, root, env, limit_s)
     outcomes = suite.recorded(record)
@@ -112,7 +118,7 @@ def _refusal(runner: str, ran: suite.Ran, outcomes: suite.Outcomes) -> str:
     if named:
         return f"missing {named[-1].partition('.')[0]}"
     if runner == "pytest" and ran.code == CONFIGURATION_ERROR:
-        said = next((line for line in ran.tail.splitlines() if "rror" in line), "no message")
+        said = next((line for line in ran.tail.splitlines() if "error" in line.lower()), "no message")
         return f"pytest refused the repository's configuration: {said.strip()[:200]}"
     return ""
 

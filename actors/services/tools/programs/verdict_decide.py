@@ -127,7 +127,8 @@ def _page(given: ToolInput, verdict: Verdict, judgements: Sequence[Judgement]) -
         + table(("Rule", "Severity", "Outcome", "Evidence", "Why the rule exists"), rows)
         + "\n## How the verdict follows\n\n"
         "- no-go: a block rule hit.\n"
-        "- hold: a hold rule hit, or a block or hold rule is unknown: what could not be found out is never good.\n"
+        "- hold: a hold rule hit, or a block or hold rule is unknown and the playbook does not settle for a remark:\n"
+        "  what could not be found out is never good.\n"
         "- go-with-remarks: a warn rule hit or is unknown, or a rule is unknown for which the playbook asks no more.\n"
         "- go: every rule is clear.\n"
     )
