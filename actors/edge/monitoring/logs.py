@@ -158,6 +158,7 @@ class _Handler(RotatingFileHandler):
     """Three files of bounded size; what cannot be written is dropped and counted."""
 
     def __init__(self, path: Path, on_lost: Callable[[], None]) -> None:
+        path.touch(mode=0o600)
         super().__init__(path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8")
         self._on_lost = on_lost
 
