@@ -1,13 +1,13 @@
 """Commands and events every role shares. The tag's prefix names the contract (`role`), the subject names the role."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from protocol.message import Command, Event
 from protocol.tools import Fact, FileRef, Status
 
-ROLES = (
+RoleName = Literal[
     "architect",
     "developer",
     "code-reviewer",
@@ -21,7 +21,8 @@ ROLES = (
     "project-manager",
     "decision-maker",
     "orchestrator",
-)
+]
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
 Delivery = Literal["completed", "failed"]
 
 

@@ -10,26 +10,12 @@ import tomllib
 from collections.abc import Collection, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
-RoleName = Literal[
-    "architect",
-    "developer",
-    "code-reviewer",
-    "tester",
-    "documenter",
-    "marketer",
-    "presenter",
-    "devops",
-    "monitor",
-    "security",
-    "project-manager",
-    "decision-maker",
-    "orchestrator",
-]
-ROLES: tuple[RoleName, ...] = get_args(RoleName)
+from protocol.role import ROLES, RoleName
+
 Tier = Literal["technical", "communication", "operations", "management"]
 
 STEPS_MAX = 16  # A longer playbook is a workflow and wants more than one role.

@@ -6,6 +6,7 @@ The figures are those at the moment of reading; a run that goes on has newer one
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from actors.services.tools.analysis.findings import noun
 from actors.services.tools.composing.citing import citation, plain, table
 from protocol.tools import Finding, ProducedFile, ToolInput, ToolResult
 
@@ -51,8 +52,7 @@ def compose(given: ToolInput, rows: HealthRows) -> ToolResult:
     """The health page. Agents with errors and tool runs that did not end well are findings."""
     findings = _findings(rows)
     runs = rows.tool_runs
-    points = "point" if len(findings) == 1 else "points"
-    word = f"with {len(findings)} {points} to look at" if findings else "without a fault"
+    word = f"with {noun(len(findings), 'point')} to look at" if findings else "without a fault"
     return ToolResult(
         "ok",
         f"{len(rows.agents)} agents, {rows.events} events and {runs.total} tool runs in {rows.elapsed_s:.1f} s, "

@@ -2,10 +2,10 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from actors.services.tools.analysis.documents import as_table, read_toml, table_of
 from actors.services.tools.analysis.package import Malformed, Package, Scope
 
 _EXACT = re.compile(r"^[=v]?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$")
@@ -25,7 +25,7 @@ def package_json(path: str, text: str) -> Iterator[Package]:
         ("devDependencies", "development"),
     )
     for key, scope in tables:
-        for name, wanted in _table(document, key).items():
+        for name, wanted in table_of(document, key).items():
             spec = str(wanted)
             if spec.startswith(_NODE_LOCAL):
                 continue
@@ -36,8 +36,8 @@ def package_json(path: str, text: str) -> Iterator[Package]:
 def package_lock(path: str, text: str) -> Iterator[Package]:
     """The packages of package-lock.json or npm-shrinkwrap.json, of any lock file version. Raises Malformed."""
     document = _json(text)
-    for location, entry in _table(document, "packages").items():
-        details = _mapping(entry)
+    for location, entry in table_of(document, "packages").items():
+        details = as_table(entry)
         if "node_modules/" not in location or details.get("link") or "version" not in details:
             continue
         name = str(details.get("name") or location.rpartition("node_modules/")[2])
@@ -79,16 +79,16 @@ def go_mod(path: str, text: str) -> Iterator[Package]:
 
 def cargo_toml(path: str, text: str) -> Iterator[Package]:
     """The dependencies of Cargo.toml. A bare "1.2.3" there means ^1.2.3, so only "=" pins. Raises Malformed."""
-    document = _toml(text)
+    document = read_toml(text)
     tables: list[tuple[Mapping[str, Any], Scope]] = [
-        (_table(document, "dependencies"), "runtime"),
-        (_table(_table(document, "workspace"), "dependencies"), "runtime"),
-        (_table(document, "build-dependencies"), "development"),
-        (_table(document, "dev-dependencies"), "development"),
+        (table_of(document, "dependencies"), "runtime"),
+        (table_of(table_of(document, "workspace"), "dependencies"), "runtime"),
+        (table_of(document, "build-dependencies"), "development"),
+        (table_of(document, "dev-dependencies"), "development"),
     ]
     for table, scope in tables:
         for name, entry in table.items():
-            details = _mapping(entry) or {"version": entry}
+            details = as_table(entry) or {"version": entry}
             if "path" in details or details.get("workspace") is True:
                 continue
             spec = str(details.get("version", ""))
@@ -100,9 +100,9 @@ def cargo_toml(path: str, text: str) -> Iterator[Package]:
 
 def cargo_lock(path: str, text: str) -> Iterator[Package]:
     """The packages of Cargo.lock, without the workspace's own (they have no source). Raises Malformed."""
-    entries: object = _toml(text).get("package", [])
+    entries: object = read_toml(text).get("package", [])
     for entry in cast("list[object]", entries) if isinstance(entries, list) else []:
-        package = _mapping(entry)
+        package = as_table(entry)
         source = str(package.get("source", ""))
         if source and "name" in package and "version" in package:
             origin = source if source.startswith("git+") else ""
@@ -110,16 +110,16 @@ def cargo_lock(path: str, text: str) -> Iterator[Package]:
 
 
 def _lock_version_1(path: str, document: Mapping[str, Any]) -> Iterator[Package]:
-    work = [_table(document, "dependencies")]
+    work = [table_of(document, "dependencies")]
     while work:
         for name, entry in work.pop().items():
-            details = _mapping(entry)
+            details = as_table(entry)
             version = str(details.get("version", ""))
             if _EXACT.match(version):
                 yield Package("npm", name, version, path, 0, _locked(details))
             elif version and not version.startswith(_NODE_LOCAL):
                 yield Package("npm", name, None, path, 0, _locked(details), version)
-            work.append(_table(details, "dependencies"))
+            work.append(table_of(details, "dependencies"))
 
 
 def _locked(details: Mapping[str, Any]) -> Scope:
@@ -139,19 +139,3 @@ def _json(text: str) -> Mapping[str, Any]:
     if not isinstance(loaded, dict):
         raise Malformed("no JSON object")
     return cast("Mapping[str, Any]", loaded)
-
-
-def _toml(text: str) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Malformed(f"no TOML: {error}") from error
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    return _mapping(document.get(key))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is a table, else an empty one: foreign files hold anything anywhere."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

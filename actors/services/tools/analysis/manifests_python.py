@@ -5,10 +5,10 @@ Requirement lines follow PEP 508; what pip adds to them (options, hashes, contin
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from actors.services.tools.analysis.documents import as_table, read_toml, table_of
 from actors.services.tools.analysis.package import Malformed, Package, Scope
 
 _NAME = r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
@@ -39,30 +39,30 @@ def requirements(path: str, text: str) -> Iterator[Package]:
 
 def pyproject(path: str, text: str) -> Iterator[Package]:
     """Dependencies of [project], its extras, dependency groups, the build, and Poetry's tables. Raises Malformed."""
-    document = _toml(text)
-    project = _table(document, "project")
+    document = read_toml(text)
+    project = table_of(document, "project")
     yield from _listed(path, project.get("dependencies"), "runtime")
-    for extra in _table(project, "optional-dependencies").values():
+    for extra in table_of(project, "optional-dependencies").values():
         yield from _listed(path, extra, "development")
-    for group in _table(document, "dependency-groups").values():
+    for group in table_of(document, "dependency-groups").values():
         yield from _listed(path, group, "development")
-    yield from _listed(path, _table(document, "build-system").get("requires"), "development")
-    poetry = _table(_table(document, "tool"), "poetry")
-    yield from _poetry(path, _table(poetry, "dependencies"), "runtime")
-    yield from _poetry(path, _table(poetry, "dev-dependencies"), "development")
-    for group in _table(poetry, "group").values():
-        inner = _mapping(group)
-        yield from _poetry(path, _table(inner, "dependencies"), "development")
+    yield from _listed(path, table_of(document, "build-system").get("requires"), "development")
+    poetry = table_of(table_of(document, "tool"), "poetry")
+    yield from _poetry(path, table_of(poetry, "dependencies"), "runtime")
+    yield from _poetry(path, table_of(poetry, "dev-dependencies"), "development")
+    for group in table_of(poetry, "group").values():
+        inner = as_table(group)
+        yield from _poetry(path, table_of(inner, "dependencies"), "development")
 
 
 def toml_lock(path: str, text: str) -> Iterator[Package]:
     """The packages of uv.lock or poetry.lock, without the project itself. Raises Malformed."""
-    entries: object = _toml(text).get("package", [])
+    entries: object = read_toml(text).get("package", [])
     for entry in cast("list[object]", entries) if isinstance(entries, list) else []:
         if not isinstance(entry, dict):
             continue
         package = cast("Mapping[str, Any]", entry)
-        source = _table(package, "source")
+        source = table_of(package, "source")
         if {"virtual", "editable", "directory"} & set(source):
             continue
         origin = next((str(source[kind]) for kind in ("git", "url") if kind in source and "registry" not in source), "")
@@ -78,10 +78,10 @@ def pipfile_lock(path: str, text: str) -> Iterator[Package]:
         loaded: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"no JSON: {error}") from error
-    document = _mapping(loaded)
+    document = as_table(loaded)
     for section, scope in (("default", "locked"), ("develop", "development")):
-        for name, entry in _table(document, section).items():
-            details = _mapping(entry)
+        for name, entry in table_of(document, section).items():
+            details = as_table(entry)
             pin = _PIN.match(str(details.get("version", "")))
             yield _package(
                 path, name, pin["version"] if pin else None, cast("Scope", scope), str(details.get("git", ""))
@@ -124,7 +124,7 @@ def _poetry(path: str, table: Mapping[str, Any], scope: Scope) -> Iterator[Packa
     for name, entry in table.items():
         if name.lower() == "python":
             continue
-        details = _mapping(entry) or {"version": entry}
+        details = as_table(entry) or {"version": entry}
         if "path" in details:
             continue
         pin = _PIN.match(str(details.get("version", "")))
@@ -135,19 +135,3 @@ def _poetry(path: str, table: Mapping[str, Any], scope: Scope) -> Iterator[Packa
 def _package(path: str, name: str, version: str | None, scope: Scope, origin: str = "", line: int = 0) -> Package:
     # PEP 503: one spelling for names that mean the same project.
     return Package("PyPI", re.sub(r"[-_.]+", "-", name).lower(), version, path, line, scope, origin)
-
-
-def _toml(text: str) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Malformed(f"no TOML: {error}") from error
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    return _mapping(document.get(key))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is a table, else an empty one: foreign files hold anything anywhere."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

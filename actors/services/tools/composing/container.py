@@ -4,6 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from actors.services.tools.programs.checkout import read_text
 
@@ -85,3 +86,14 @@ USER 101:101
 EXPOSE 8080
 """
     return Plan("static", fallback_name, "", image, body, 101, 8080, (), (page,))
+
+
+def table_of(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table under `name`, or an empty one: foreign files hold anything anywhere."""
+    found = raw.get(name)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def text_of(value: object) -> str:
+    """The value if it is a text, else an empty one."""
+    return value if isinstance(value, str) else ""

@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from actors.services.tools.composing.container import Plan, Todo, plain_words, procfile_command, start_todo
+from actors.services.tools.composing.container import (
+    Plan,
+    Todo,
+    plain_words,
+    procfile_command,
+    start_todo,
+    table_of,
+    text_of,
+)
 from actors.services.tools.programs.checkout import read_text
 
 # Even major versions (long-term support), the newest first; a project without a bound gets the first.
@@ -32,8 +40,8 @@ def node_plan(source: Path, fallback_name: str) -> Plan | None:
     todos.append(Todo("image-digest", "pin the base image to its digest; a tag can move"))
     start = _start(source, package, sources, todos)
     body = _dockerfile(image, _build(source, package, sources, todos), start)
-    name = _text(package.get("name")).rpartition("/")[2] or fallback_name
-    version = _text(package.get("version"))
+    name = text_of(package.get("name")).rpartition("/")[2] or fallback_name
+    version = text_of(package.get("version"))
     return Plan("node", name, version, image, body, NODE_USER_ID, None, tuple(todos), tuple(sources))
 
 
@@ -46,7 +54,7 @@ def _package(source: Path) -> dict[str, Any] | None:
 
 
 def _major(package: dict[str, Any], todos: list[Todo]) -> int:
-    stated = _text(_table(package, "engines").get("node"))
+    stated = text_of(table_of(package, "engines").get("node"))
     if not stated:
         todos.append(Todo("node-version", "no engines.node; the newest long-term version with a known image is used"))
         return NODE_MAJORS[0]
@@ -92,13 +100,13 @@ def _start(source: Path, package: dict[str, Any], sources: list[str], todos: lis
     if web:
         sources.append("Procfile")
         return web
-    script = _text(_table(package, "scripts").get("start"))
+    script = text_of(table_of(package, "scripts").get("start"))
     if script:
         words = plain_words(script)
         # node as the first process gets the stop signal; npm would stand in between.
         return words if words[:1] == ("node",) else ("npm", "run", "start")
     named = package.get("bin")
-    binary = _text(named) or next(iter(sorted(map(_text, _table(package, "bin").values()))), "")
+    binary = text_of(named) or next(iter(sorted(map(text_of, table_of(package, "bin").values()))), "")
     if binary and read_text(source, binary) is not None:
         return ("node", binary)
     if read_text(source, "server.js") is not None:
@@ -109,8 +117,8 @@ def _start(source: Path, package: dict[str, Any], sources: list[str], todos: lis
 
 
 def _build(source: Path, package: dict[str, Any], sources: list[str], todos: list[Todo]) -> str:
-    depends = any(_table(package, key) for key in ("dependencies", "devDependencies", "optionalDependencies"))
-    build = "RUN npm run build\n" if _text(_table(package, "scripts").get("build")) else ""
+    depends = any(table_of(package, key) for key in ("dependencies", "devDependencies", "optionalDependencies"))
+    build = "RUN npm run build\n" if text_of(table_of(package, "scripts").get("build")) else ""
     lock, before, install, prune = next(
         (each for each in _INSTALL if read_text(source, each[0]) is not None),
         ("", "", "npm install", "npm prune --omit=dev"),
@@ -140,12 +148,3 @@ COPY --from=build /app /app
 USER {NODE_USER_ID}:{NODE_USER_ID}
 CMD {json.dumps(start)}
 """
-
-
-def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    found = raw.get(name)
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

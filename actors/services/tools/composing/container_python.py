@@ -6,11 +6,19 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from actors.services.tools.composing.container import USER_ID, Plan, Todo, procfile_command, start_todo
+from actors.services.tools.composing.container import (
+    USER_ID,
+    Plan,
+    Todo,
+    procfile_command,
+    start_todo,
+    table_of,
+    text_of,
+)
 from actors.services.tools.programs.checkout import read_text
 
 # Minor versions that have an official image, the newest first; a project without a bound gets the first.
@@ -101,19 +109,19 @@ def _project(source: Path) -> _Project:
 
 
 def _from_pyproject(raw: dict[str, Any], project: _Project) -> None:
-    standard, poetry = _table(raw, "project"), _table(_table(raw, "tool"), "poetry")
+    standard, poetry = table_of(raw, "project"), table_of(table_of(raw, "tool"), "poetry")
     chosen = standard or poetry
     project.installable = bool(chosen.get("name"))
-    project.name = _text(chosen.get("name"))
-    project.version = _text(chosen.get("version"))
-    project.requires = _text(standard.get("requires-python")) or _poetry_python(poetry)
+    project.name = text_of(chosen.get("name"))
+    project.version = text_of(chosen.get("version"))
+    project.requires = text_of(standard.get("requires-python")) or _poetry_python(poetry)
     dynamic = standard.get("dynamic")
     project.computed_version = isinstance(dynamic, list) and "version" in dynamic
-    project.scripts = {name: _text(target) for name, target in _table(chosen, "scripts").items()}
+    project.scripts = {name: text_of(target) for name, target in table_of(chosen, "scripts").items()}
 
 
 def _poetry_python(poetry: dict[str, Any]) -> str:
-    stated = _text(_table(poetry, "dependencies").get("python"))
+    stated = text_of(table_of(poetry, "dependencies").get("python"))
     caret = _CARET.match(stated)
     return stated if caret is None else f">={caret[1]}.{caret[2]},<{int(caret[1]) + 1}"
 
@@ -194,12 +202,3 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER {USER_ID}:{USER_ID}
 CMD {json.dumps(start)}
 """
-
-
-def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    found = raw.get(name)
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

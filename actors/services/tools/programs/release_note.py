@@ -5,6 +5,7 @@ It promises nothing: failing tests, tests that did not run and everything that i
 
 from typing import Literal
 
+from actors.services.tools.analysis.findings import noun
 from actors.services.tools.composing import changelog
 from actors.services.tools.composing.changelog import Entry
 from actors.services.tools.composing.citing import Evidence, citation, plain
@@ -37,7 +38,7 @@ def run(given: ToolInput) -> ToolResult:
     return ToolResult(
         "ok",
         f"release note for {version or 'a version not yet named'}: {len(entries)} changes, "
-        f"{len(unknown)} {'thing' if len(unknown) == 1 else 'things'} not known; tests {_tests_word(evidence)}",
+        f"{noun(len(unknown), 'thing')} not known; tests {_tests_word(evidence)}",
         facts={
             "version": version,
             "changes": len(entries),
