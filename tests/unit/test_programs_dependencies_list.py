@@ -51,7 +51,7 @@ def test_a_lock_file_pins_what_is_declared(tmp_path: Path) -> None:
     project = "[project]\ndependencies = ['httpx>=0.27', 'rich']\n"
     project += "[dependency-groups]\ndev = ['pytest', {include-group = 'x'}]\n"
     lock = (
-        '[[package]]\nname = "httpx"\nversion = "0.27.2"\nsource = { registry = "https://pypi.org/simple" }\n'
+        '[[package]]\nname = "httpx"\nversion = "0.27.2"\nsource = { registry = "https://registry.example/simple" }\n'
         '[[package]]\nname = "app"\nversion = "1.0"\nsource = { editable = "." }\n'
         '[[package]]\nname = "fork"\nversion = "2.0"\nsource = { git = "https://example.org/fork" }\n'
     )
