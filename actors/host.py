@@ -48,7 +48,7 @@ from actors.services.tools.host_tools import host_tools
 from actors.services.tools.runner import ProgramRunner
 from actors.services.tools.sandbox.base import SandboxReport
 from actors.services.tools.sandbox.detect import detect
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import StoreError
 from projections.errors import ProjectionError, ViewBehind
 from projections.projector import Projector

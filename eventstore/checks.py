@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from eventstore.records import EVENT_BYTES_MAX, ID_LENGTH_MAX, Batch, InvalidUnit, NewEvent, StoreError, Unit
+from eventstore.errors import InvalidUnit, StoreError
+from eventstore.records import EVENT_BYTES_MAX, ID_LENGTH_MAX, Batch, NewEvent, Unit
 from protocol.subjects import Address, BadSubject, check_address
 
 _ADDRESSES_CACHED = 4_096

@@ -1,4 +1,4 @@
-"""What goes into the log and comes out of it: the values of the port, its limits and its errors."""
+"""What goes into the log and comes out of it: the values of the port and their limits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,27 +12,6 @@ EVENT_BYTES_MAX = 512 * 1024  # A bigger event is content: store it as a blob an
 ID_LENGTH_MAX = (
     512  # Characters of a command id, an event type, a timer's or an effect's key: they are keys of indexes.
 )
-
-
-class StoreError(Exception):
-    """Something the store cannot do; the message says what, to what, and what to do next."""
-
-
-class StoreUnavailable(StoreError):
-    """The store cannot be reached now. The outcome of a commit in flight is unknown: send the identical batch again."""
-
-
-class VersionConflict(StoreError):
-    """An append expected another version of the stream than it has."""
-
-
-class InvalidUnit(StoreError):
-    """A unit no store can hold (text with NUL, an event too big, a command settled twice in it, …). Nothing of the
-    batch was sent: take the unit at `index` (from 0) out and commit the rest."""
-
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message)
-        self.index = index
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,17 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from eventstore.errors import (
+    InvalidUnit,
+    LogLocked,
+    StoreClosed,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UnfitServer,
+    UnknownStream,
+    VersionConflict,
+)
 from eventstore.records import (
     EVENT_BYTES_MAX,
     ID_LENGTH_MAX,
@@ -24,7 +35,6 @@ from eventstore.records import (
     EffectOutcome,
     Fence,
     InboxRow,
-    InvalidUnit,
     Lease,
     NewEffect,
     NewEvent,
@@ -34,11 +44,8 @@ from eventstore.records import (
     Recorded,
     Selection,
     Settled,
-    StoreError,
-    StoreUnavailable,
     Unit,
     Verdict,
-    VersionConflict,
 )
 from protocol.subjects import Address
 
@@ -55,6 +62,7 @@ __all__ = [
     "InvalidUnit",
     "Lease",
     "Log",
+    "LogLocked",
     "NewEffect",
     "NewEvent",
     "NewSend",
@@ -63,9 +71,13 @@ __all__ = [
     "Recorded",
     "Selection",
     "Settled",
+    "StoreClosed",
     "StoreError",
+    "StoreFull",
     "StoreUnavailable",
+    "UnfitServer",
     "Unit",
+    "UnknownStream",
     "Verdict",
     "VersionConflict",
 ]

@@ -28,7 +28,7 @@ FUNCTION_LINES_MAX = 50
 # Longer ones, each with its reason and its own limit.
 MODULES_LONGER = {
     "eventstore/store.py": (350, "the port: all its promises on one page"),
-    "eventstore/postgres.py": (350, "one adapter of that port, a method a promise"),
+    "eventstore/postgres/store.py": (350, "one adapter of that port, a method a promise"),
 }
 FUNCTIONS_LONGER: dict[str, tuple[int, str]] = {}
 
@@ -169,18 +169,18 @@ def test_every_contract_bites(tmp_path: Path) -> None:
 
 def test_every_sql_file_is_used() -> None:
     for package in ("eventstore", "projections"):
-        modules = {path.stem: path.read_text("utf-8") for path in _modules(package)}
+        modules = [(path.stem, path.read_text("utf-8")) for path in _modules(package)]
         names = [path.stem for path in (ROOT / package / "sql").glob("*.sql")]
         assert names
         assert not [name for name in names if not _is_named(name, modules)]
 
 
-def _is_named(statement: str, modules: dict[str, str]) -> bool:
+def _is_named(statement: str, modules: list[tuple[str, str]]) -> bool:
     """By its whole name in any module, or in the module it begins with by the rest of its name."""
-    if any(f'"{statement}"' in code for code in modules.values()):
+    if any(f'"{statement}"' in code for _, code in modules):
         return True
-    owners = [stem for stem in modules if statement.startswith(f"{stem}_")]
-    return any(f'"{statement.removeprefix(f"{stem}_")}"' in modules[stem] for stem in owners)
+    owners = [(stem, code) for stem, code in modules if statement.startswith(f"{stem}_")]
+    return any(f'"{statement.removeprefix(f"{stem}_")}"' in code for stem, code in owners)
 
 
 def test_every_message_class_is_part_of_its_vocabulary() -> None:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventstore.memory import MemoryStore
-from eventstore.postgres import PostgresStore
+from eventstore.memory.store import MemoryStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import EventStore
 from tests.kit.units import Owner
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from actors.cli.exits import Exit
 from actors.cli.main import main
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from protocol.role import RoleDelivered
 from tests.kit.board_run import Happened, small_run
 from tests.kit.views import append

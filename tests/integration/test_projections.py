@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import NewEvent, Recorded
 from projections import agent_board, event_counts, projector, statement, tables, task_board, usage
 from projections.errors import NewerView, PoisonEvent, ViewAhead, ViewBehind, ViewMissing

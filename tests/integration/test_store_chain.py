@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from eventstore import chain
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import Recorded
 from tests.kit.units import Owner, actor, event, unit
 

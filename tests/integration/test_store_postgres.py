@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from anyio.lowlevel import checkpoint
 
-from eventstore import migrate
-from eventstore.postgres import PostgresStore
+from eventstore.postgres import migrate
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import Batch, StoreError, StoreUnavailable, Verdict
 from tests.kit.units import Owner, accepts, actor, cursors, effect, event, send, statuses, unit
 from tests.kit.wire import wire

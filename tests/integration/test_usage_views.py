@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest_asyncio
 
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
 from protocol.role import RoleAssigned

@@ -20,7 +20,7 @@ from actors.runtime.kind import Kinds, Performers
 from actors.runtime.nats_bus import NatsBus, utc_now
 from actors.runtime.ports import Bus, BusUnavailable
 from actors.runtime.supervisor import Runtime, running
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import Recorded, StoreError
 from protocol.codec import encode
 from protocol.message import Command

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import Recorded, Selection
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries

@@ -8,7 +8,7 @@ import pytest
 
 from actors.cli.exits import Exit, Stop
 from actors.cli.replay import PAGE_EVENTS, line, pages
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import NewEvent, Recorded, Selection
 from protocol.subjects import Address
 

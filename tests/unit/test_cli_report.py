@@ -10,7 +10,7 @@ import pytest
 from actors.cli.evidence import citations
 from actors.cli.exits import Exit, Stop
 from actors.cli.report import write_report
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import NewEvent
 from projections.rows import ArtifactRow, RoleRow, TaskDetail, TaskRow
 from protocol.codec import encode

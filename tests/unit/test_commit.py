@@ -7,7 +7,7 @@ import pytest
 from actors.runtime.commit import Committer, Held, OwnershipLost
 from actors.runtime.cursor import Cursors
 from actors.runtime.mailboxes import Mailboxes, from_message
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import Batch, Fence, InboxRow, StoreUnavailable, Unit, Verdict
 from protocol.codec import encode
 from protocol.message import Command

@@ -20,7 +20,7 @@ from actors.runtime.turn import Pending
 from actors.runtime.work import Work, quarantine, refuse
 from actors.services.metrics import PROVIDERS_MAX, UNKNOWN, ServiceMetrics
 from actors.services.router.provider import Completion, CompletionRequest, ProviderError
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import Batch, Verdict
 from projections.errors import ViewMissing
 from projections.queries import Queries

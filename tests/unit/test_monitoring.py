@@ -14,7 +14,7 @@ from actors.edge.monitoring import checks
 from actors.edge.monitoring.checks import Verdict, examine, leases_check, nats_check, postgres_check, views_check
 from actors.edge.monitoring.ports import BadPort, port_in
 from actors.edge.monitoring.server import Monitored, monitoring
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import NewEvent, StoreUnavailable
 from projections import agent_board, task_board
 from projections.errors import ProjectionError

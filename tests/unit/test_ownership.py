@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 from actors.runtime import ownership as module
 from actors.runtime.commit import OwnershipLost
 from actors.runtime.ownership import Ownership
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import Lease, StoreUnavailable
 
 PARTITIONS = range(4)

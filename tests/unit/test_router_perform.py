@@ -9,7 +9,7 @@ import pytest
 from actors.runtime.kind import EffectCall
 from actors.services.router.effects import Ports, Role, perform
 from actors.services.router.provider import Completion, CompletionRequest, ProviderError, ToolCall, ToolDefinition
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from protocol.role import ToolRequest
 from protocol.router import Added, CompletionWork, RecordAnswer, ResultAdded, StoredTurn, TextAdded
 from protocol.subjects import Address

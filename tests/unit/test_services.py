@@ -10,7 +10,7 @@ from actors.runtime.cursor import Cursors
 from actors.runtime.intake import Intake
 from actors.runtime.mailboxes import Mailboxes
 from actors.runtime.services import Sweeper
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import NewSend
 from protocol.codec import encode
 from protocol.subjects import Address

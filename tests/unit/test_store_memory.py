@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from tests.kit.units import NOON, Owner, actor, effect, send, timer, unit
 
 

@@ -18,7 +18,7 @@ from actors.services.tools.effects import (
     give_up,
     performer,
 )
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from eventstore.store import StoreUnavailable
 from protocol.subjects import Address
 from protocol.tools import (

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 import projections
-from eventstore.memory import MemoryStore
+from eventstore.memory.store import MemoryStore
 from projections import agent_board, event_counts, task_board, usage
 from projections.projector import Projector
 from projections.queries import VIEWS

@@ -12,7 +12,7 @@ from actors.services.router.provider import ProviderError
 from actors.services.router.select import BadChoice, Choice, open_provider
 from actors.services.tools.sandbox import detect
 from actors.services.tools.sandbox.base import Sandbox
-from eventstore.postgres import PostgresStore
+from eventstore.postgres.store import PostgresStore
 from eventstore.store import StoreError
 
 Survey = Callable[[], Awaitable[list[tuple[Sandbox, str]]]]

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from eventstore.batch import caused
-from eventstore.memory_tables import Tables
-from eventstore.records import Batch, InboxRow, StoreError, Unit, Verdict
+from eventstore.errors import StoreError
+from eventstore.memory.tables import Tables
+from eventstore.postgres.batch import caused
+from eventstore.records import Batch, InboxRow, Unit, Verdict
 from protocol.subjects import Address
 
 

@@ -12,8 +12,8 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from eventstore.checks import check_after, check_append, check_batch, check_sha256
-from eventstore.memory_commit import commit_batch
-from eventstore.memory_tables import EffectRow, Partition, Tables, TimerRow
+from eventstore.memory.commit import commit_batch
+from eventstore.memory.tables import EffectRow, Partition, Tables, TimerRow
 from eventstore.store import (
     PAGE_EVENTS_MAX,
     Batch,

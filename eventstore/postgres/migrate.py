@@ -8,9 +8,9 @@ from pathlib import Path
 
 import asyncpg
 
-from eventstore.records import StoreError
+from eventstore.errors import StoreError
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 POSTGRES_MAJOR_MIN = 18
 _LOCK = 0x7472_6F75_7065  # "troupe": one migration at a time in a database.
 

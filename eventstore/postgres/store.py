@@ -8,17 +8,17 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import anyio
 import asyncpg
 
-from eventstore.batch import arguments
 from eventstore.checks import check_after, check_append, check_batch, check_sha256
-from eventstore.connections import CONNECT_TIMEOUT_S, Listener, Pool, borrowed, errors, pools
-from eventstore.migrate import migrate
-from eventstore.statements import statement
+from eventstore.postgres.batch import arguments
+from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, borrowed, errors, pools
+from eventstore.postgres.migrate import migrate
+from eventstore.postgres.statements import Statements, statement
 from eventstore.store import (
     PAGE_EVENTS_MAX,
     Batch,
@@ -46,6 +46,7 @@ class PostgresStore:
     def __init__(self, general: Pool, committing: Pool, listener: Listener, schema: str) -> None:
         self.pool = general
         self.schema = schema
+        self._run = Statements(general)
         self._committing = committing
         self._listener = listener
 
@@ -70,7 +71,7 @@ class PostgresStore:
                 await listener.close()
 
     async def head(self) -> int:
-        return int(await self._value("head"))
+        return int(await self._run.value("head"))
 
     async def read(
         self,
@@ -82,12 +83,12 @@ class PostgresStore:
         check_after(after)
         s = selection or Selection()
         types = None if s.types is None else list(s.types)
-        rows = await self._rows("read", after, limit, upto, s.project, s.kind, s.name, types, s.correlation)
+        rows = await self._run.rows("read", after, limit, upto, s.project, s.kind, s.name, types, s.correlation)
         return [_recorded(row) for row in rows]
 
     async def read_stream(self, address: Address, after: int = 0, limit: int = PAGE_EVENTS_MAX) -> list[Recorded]:
         check_after(after)
-        rows = await self._rows("read_stream", address.project, address.kind, address.name, after, limit)
+        rows = await self._run.rows("read_stream", address.project, address.kind, address.name, after, limit)
         return [_recorded(row) for row in rows]
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
@@ -126,21 +127,21 @@ class PostgresStore:
         vouch for, at most `limit`. Reads every event in the range: page through a long log."""
         check_after(after)
         end = await self.head() if upto is None else upto
-        return [(row[0], row[1]) for row in await self._rows("broken_links", after, end, limit)]
+        return [(row[0], row[1]) for row in await self._run.rows("broken_links", after, end, limit)]
 
     async def acquire(self, partitions: Collection[int], owner: UUID, ttl_s: float, takeover: bool) -> list[Lease]:
-        await self._rows("create_partitions", list(partitions))
-        rows = await self._rows("acquire", list(partitions), owner, ttl_s, takeover)
+        await self._run.rows("create_partitions", list(partitions))
+        rows = await self._run.rows("acquire", list(partitions), owner, ttl_s, takeover)
         return [Lease(row["id"], row["epoch"], row["owner"], row["cursor"], row["witness"]) for row in rows]
 
     async def renew(self, partitions: Collection[int], owner: UUID, ttl_s: float) -> set[int]:
-        return {row["id"] for row in await self._rows("renew", list(partitions), owner, ttl_s)}
+        return {row["id"] for row in await self._run.rows("renew", list(partitions), owner, ttl_s)}
 
     async def release(self, partitions: Collection[int], owner: UUID) -> None:
-        await self._rows("release", list(partitions), owner)
+        await self._run.rows("release", list(partitions), owner)
 
     async def inbox(self, project: str, ids: Collection[str]) -> dict[str, InboxRow]:
-        rows = await self._rows("inbox", project, list(ids))
+        rows = await self._run.rows("inbox", project, list(ids))
         return {
             row["id"]: InboxRow(
                 row["id"],
@@ -162,11 +163,11 @@ class PostgresStore:
                 row["id"], row["key"], _address(row), row["sender"], row["type"], row["body"], row["at"],
                 row["correlation"], row["causation"], row["outcome_of"],
             )
-            for row in await self._rows("pending_sends", *fields, limit)
+            for row in await self._run.rows("pending_sends", *fields, limit)
         ]  # fmt: skip
 
     async def overdue_sends(self, partitions: Collection[int], older_than_s: float, limit: int) -> list[Address]:
-        return [_address(row) for row in await self._rows("overdue_sends", list(partitions), older_than_s, limit)]
+        return [_address(row) for row in await self._run.rows("overdue_sends", list(partitions), older_than_s, limit)]
 
     async def claim_effects(
         self, kinds: Collection[str], worker: UUID, ttl_s: float, limit: int
@@ -176,17 +177,17 @@ class PostgresStore:
                 _address(row), row["key"], row["effect_kind"], row["safety"], row["body"], row["at"],
                 row["correlation"], row["causation"], row["attempts"], row["claim"],
             )
-            for row in await self._rows("claim_effects", list(kinds), worker, ttl_s, limit)
+            for row in await self._run.rows("claim_effects", list(kinds), worker, ttl_s, limit)
         ]  # fmt: skip
 
     async def extend_claims(self, worker: UUID, ttl_s: float) -> int:
-        return await self._count("extend_claims", worker, ttl_s)
+        return await self._run.count("extend_claims", worker, ttl_s)
 
     async def release_claims(self, keep: UUID) -> int:
-        return await self._count("release_claims", keep)
+        return await self._run.count("release_claims", keep)
 
     async def finish_effect(self, effect: ClaimedEffect, outcome: EffectOutcome, partition: int) -> bool:
-        written = await self._count(
+        written = await self._run.count(
             "finish_effect",
             effect.address.project,
             effect.key,
@@ -199,36 +200,23 @@ class PostgresStore:
         return written == 1
 
     async def retry_effect(self, effect: ClaimedEffect, delay_s: float) -> bool:
-        return await self._count("retry_effect", effect.address.project, effect.key, effect.claim, delay_s) == 1
+        return await self._run.count("retry_effect", effect.address.project, effect.key, effect.claim, delay_s) == 1
 
     async def fire_timers(self, limit: int) -> list[Address]:
-        return [_address(row) for row in await self._rows("fire_timers", limit)]
+        return [_address(row) for row in await self._run.rows("fire_timers", limit)]
 
     async def next_timer_s(self) -> float | None:
-        value: float | None = await self._value("next_timer")
+        value: float | None = await self._run.value("next_timer")
         return value
 
     async def put_blob(self, project: str, content: bytes) -> str:
         digest = hashlib.sha256(content)
-        await self._rows("put_blob", project, digest.digest(), content)
+        await self._run.rows("put_blob", project, digest.digest(), content)
         return digest.hexdigest()
 
     async def get_blob(self, project: str, sha256: str) -> bytes | None:
-        content: bytes | None = await self._value("get_blob", project, check_sha256(sha256))
+        content: bytes | None = await self._run.value("get_blob", project, check_sha256(sha256))
         return content
-
-    async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
-        async with borrowed(self.pool) as connection, errors(name):
-            return await connection.fetch(statement(name), *args)
-
-    async def _value(self, name: str, *args: Any) -> Any:
-        async with borrowed(self.pool) as connection, errors(name):
-            return await connection.fetchval(statement(name), *args)
-
-    async def _count(self, name: str, *args: Any) -> int:
-        async with borrowed(self.pool) as connection, errors(name):
-            status = await connection.execute(statement(name), *args)
-        return int(status.rsplit(" ", 1)[-1])
 
 
 def _address(row: asyncpg.Record) -> Address:
