@@ -24,32 +24,30 @@ from actors.embedded.folder import StateFolder
 from actors.embedded.sweep import sweep_ephemeral
 from actors.embedded.use import use_servers
 from actors.embedded.watch import watch
-from actors.roles.effects import make_role
-from actors.roles.orchestrator.core import SELF
-from actors.roles.orchestrator.effects import make_orchestrator
+from actors.keyrings import MasterFiles
 from actors.roles.playbook import Playbook, PlaybookError, load_playbooks
+from actors.runtime.blobs import collect_blobs
 from actors.runtime.commit import OwnershipLost
 from actors.runtime.kind import Kind, Performer
 from actors.runtime.metrics import RuntimeMetrics
-from actors.runtime.nats_bus import NatsBus, utc_now
+from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, SCHEMA, STREAM_BYTES_MAX, NatsBus, root_of, utc_now
 from actors.runtime.ports import BusUnavailable
 from actors.runtime.supervisor import Runtime, running
-from actors.services.memory import effects as memory
 from actors.services.metrics import ServiceMetrics
-from actors.services.registry import effects as registry
 from actors.services.router import effects as router
 from actors.services.router import offline
 from actors.services.router.provider import Provider, ProviderError
 from actors.services.router.select import BadChoice, Choice, open_provider
-from actors.services.task import effects as task
 from actors.services.tools import effects as tools
 from actors.services.tools.catalogue import CATALOGUE
 from actors.services.tools.host_tools import host_tools
 from actors.services.tools.runner import ProgramRunner
 from actors.services.tools.sandbox.base import SandboxReport
 from actors.services.tools.sandbox.detect import detect
+from actors.signing import anchored
+from eventstore.keyring import Keyring
 from eventstore.postgres.store import PostgresStore
-from eventstore.store import StoreError
+from eventstore.store import NoSuchLog, StoreError
 from projections.errors import ProjectionError, ViewBehind
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
@@ -80,17 +78,20 @@ class Settings:
     project: str = "default"
     nats_url: str = ""
     postgres_url: str = ""
-    schema: str = "troupe"
+    schema: str = SCHEMA
     advisories_url: str = OSV_URL
     provider: str = offline.NAME
     model: str = ""
     provider_url: str = ""
     metrics_port: int | None = None
+    master_key: str = ""
+    signing_key: str = ""
 
     @classmethod
     def from_environment(cls, **overrides: Any) -> Self:
-        """TROUPE_STATE, TROUPE_PROJECT, TROUPE_NATS_URL, TROUPE_POSTGRES_URL, TROUPE_ADVISORIES_URL, TROUPE_PROVIDER,
-        TROUPE_MODEL, TROUPE_PROVIDER_URL, TROUPE_METRICS_PORT; then `overrides`. Keys are no part of settings."""
+        """TROUPE_STATE, TROUPE_PROJECT, TROUPE_NATS_URL, TROUPE_POSTGRES_URL, TROUPE_SCHEMA, TROUPE_ADVISORIES_URL,
+        TROUPE_PROVIDER, TROUPE_MODEL, TROUPE_PROVIDER_URL, TROUPE_METRICS_PORT, TROUPE_MASTER_KEY, TROUPE_SIGNING_KEY
+        (names of files); then `overrides`. Keys are no part of settings."""
         environment = os.environ
         state = environment.get("TROUPE_STATE", "")
         try:
@@ -99,17 +100,25 @@ class Settings:
                 project=environment.get("TROUPE_PROJECT", "") or "default",
                 nats_url=environment.get("TROUPE_NATS_URL", ""),
                 postgres_url=environment.get("TROUPE_POSTGRES_URL", ""),
+                schema=environment.get("TROUPE_SCHEMA", "") or SCHEMA,
                 advisories_url=environment.get("TROUPE_ADVISORIES_URL", OSV_URL),
                 provider=environment.get("TROUPE_PROVIDER", "") or offline.NAME,
                 model=environment.get("TROUPE_MODEL", ""),
                 provider_url=environment.get("TROUPE_PROVIDER_URL", ""),
                 metrics_port=port_in(environment, "TROUPE_METRICS_PORT"),
+                master_key=environment.get("TROUPE_MASTER_KEY", ""),
+                signing_key=environment.get("TROUPE_SIGNING_KEY", ""),
             )
             settings = replace(settings, **overrides)
             check_token("project", settings.project)
         except (BadSubject, BadPort) as error:
             raise HostError("usage", str(error)) from error
         return settings
+
+    @property
+    def root(self) -> str:
+        """The first token of every subject."""
+        return root_of(self.schema)
 
     @property
     def embedded(self) -> tuple[str, ...]:
@@ -132,6 +141,7 @@ class Company:
     sandbox: str
     runtime: Runtime
     metrics_url: str
+    keyring: Keyring
 
     async def drain(self) -> None:
         """Start no new effects; wait for those that run, in bounded time."""
@@ -148,7 +158,7 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         folder = _folder(stack, settings)
         await stack.enter_async_context(folder.locked())
         meters, lines_lost = company_registry()
-        redactor = stack.enter_context(logging_into(folder.logs / "company.log", lines_lost.inc))
+        redactor = stack.enter_context(logging_into(folder.company_log, lines_lost.inc))
         playbooks = load_playbooks(tools=CATALOGUE.keys())
         choice = Choice(settings.provider, settings.model, settings.provider_url)
         provider = await stack.enter_async_context(open_provider(choice, os.environ, casting.scripts(playbooks)))
@@ -160,29 +170,35 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         redactor.learn_url(dsn)
         stack.enter_context(logged_errors())
         store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
-        bus = await stack.enter_async_context(NatsBus.open(nats_url, nats_token))
+        keyring = await MasterFiles(folder.path, settings.master_key).keyring(store)
+        fork = await store.forks.this()
+        # Commands for an earlier fork of that name are none of this one's business.
+        anew, room = fork is not None and fork.resumed_at is None, FORK_STREAM_BYTES_MAX if fork else STREAM_BYTES_MAX
+        bus = await stack.enter_async_context(NatsBus.open(nats_url, nats_token, settings.root, room, anew))
+        await store.forks.resume()
         queries = Queries(store, store.pool)
-        runner, metered = ProgramRunner(), ServiceMetrics(meters, CATALOGUE)
         host_ports = host_tools(store, queries, settings.advisories_url, utc_now)
-        tool_ports = tools.Ports(store, CATALOGUE, folder.workspaces, runner.run, host_ports)
-        kinds, performers = assemble(playbooks, tool_ports, provider, metered)
+        tool_ports = tools.Ports(store, CATALOGUE, folder.workspaces, ProgramRunner().run, host_ports)
+        kinds, performers = assemble(playbooks, tool_ports, provider, ServiceMetrics(meters, CATALOGUE), keyring)
         group = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(group.cancel_scope.cancel)
         projector = Projector(store, store.pool, VIEWS)
         group.start_soon(projector.run)
+        group.start_soon(collect_blobs, store)
         group.start_soon(watch, folder, settings.embedded, bus.refusal)
-        # With a PostgreSQL of others another company may be alive on the same log: then its leases must run out first.
-        alone = not settings.postgres_url
-        counted = RuntimeMetrics(meters, kinds)
-        runtime = await stack.enter_async_context(running(store, bus, kinds, performers, utc_now, alone, counted))
+        await stack.enter_async_context(anchored(store, bus, settings.schema, folder.path, settings.signing_key))
+        alone = not settings.postgres_url  # Else another company may be alive on this log: its leases run out first.
+        process = running(store, bus, kinds, performers, utc_now, alone, RuntimeMetrics(meters, kinds), keyring, fork)
+        runtime = await stack.enter_async_context(process)
         shown = company_monitoring(meters, store, bus, queries, projector, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
         sandbox = _describe(await detect())
         await _views_built(queries)
         log.info("host.ready", project=settings.project, pid=os.getpid(), metrics=metrics_url, sandbox=sandbox)
         yield Company(
-            settings, folder, nats_url, nats_token, dsn, servers.started, store, queries, sandbox, runtime, metrics_url
-        )
+            settings, folder, nats_url, nats_token, dsn, servers.started, store, queries, sandbox, runtime, metrics_url,
+            keyring,
+        )  # fmt: skip
 
 
 async def _views_built(queries: Queries) -> None:
@@ -197,7 +213,8 @@ async def _views_built(queries: Queries) -> None:
 async def reader(settings: Settings, views: bool = True) -> AsyncGenerator[tuple[PostgresStore, Queries]]:
     """The log and its views for reading: adopts a running PostgreSQL, or starts it for the time of the read.
 
-    Without `views` they are not brought up to date: a log can be read even where a view cannot fold it.
+    Without `views` they are not brought up to date: a log can be read even where a view cannot fold it. HostError for
+    another log than the usual one that is not there: nobody means to read an empty one.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(_host_errors())
@@ -206,14 +223,21 @@ async def reader(settings: Settings, views: bool = True) -> AsyncGenerator[tuple
             folder = _folder(stack, settings)
             servers = await stack.enter_async_context(use_servers(folder, ("postgres",)))
             dsn = servers.postgres_dsn
-        store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
+        there = settings.schema != SCHEMA
+        store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema, must_exist=there))
         if views:
             await Projector(store, store.pool, VIEWS).catch_up()
         yield store, Queries(store, store.pool)
 
 
 def _folder(stack: AsyncExitStack, settings: Settings) -> StateFolder:
-    return stack.enter_context(StateFolder.ephemeral()) if settings.ephemeral else StateFolder.open(settings.state)
+    folder = stack.enter_context(StateFolder.ephemeral()) if settings.ephemeral else StateFolder.open(settings.state)
+    return of_settings(folder, settings)
+
+
+def of_settings(folder: StateFolder, settings: Settings) -> StateFolder:
+    """The part of a state folder that belongs to the company of that log."""
+    return folder if settings.schema == SCHEMA else folder.of(settings.schema)
 
 
 def _describe(sandbox: SandboxReport) -> str:
@@ -249,7 +273,7 @@ def _raise(error: BaseException, cause: BaseException) -> NoReturn:
     match error:
         case FolderLocked():
             raise HostError("running", str(error)) from cause
-        case PlaybookError() | ForeignFolder() | BadChoice():
+        case PlaybookError() | ForeignFolder() | BadChoice() | NoSuchLog():
             raise HostError("usage", str(error)) from cause
         case ProviderError(kind=kind):
             raise HostError("unavailable" if kind == "unavailable" else "usage", str(error)) from cause
@@ -260,18 +284,11 @@ def _raise(error: BaseException, cause: BaseException) -> NoReturn:
 
 
 def assemble(
-    playbooks: dict[str, Playbook], tool_ports: tools.Ports, provider: Provider, metered: ServiceMetrics
-) -> tuple[dict[str, Kind[Any]], dict[str, Performer]]:
+    playbooks: dict[str, Playbook], tool_ports: tools.Ports, provider: Provider, metered: ServiceMetrics,
+    keyring: Keyring | None = None,
+) -> tuple[dict[str, Kind[Any]], dict[str, Performer]]:  # fmt: skip
     """Every kind of actor and every performer of the company."""
-    kinds: list[Kind[Any]] = [
-        task.KIND,
-        router.KIND,
-        memory.KIND,
-        registry.KIND,
-        tools.kind(CATALOGUE),
-        make_orchestrator(playbooks[SELF], casting.plan(playbooks)),
-        *(make_role(book) for name, book in playbooks.items() if name != SELF),
-    ]
-    router_ports = router.Ports(tool_ports.store, metered.metered_provider(provider), casting.router_roles(playbooks))
+    offered = casting.router_roles(playbooks)
+    router_ports = router.Ports(tool_ports.store, metered.metered_provider(provider), offered, keyring=keyring)
     performers = [metered.metered_tools(tools.performer(tool_ports)), router.performer(router_ports)]
-    return {kind.name: kind for kind in kinds}, {performer.kind: performer for performer in performers}
+    return casting.kinds(playbooks), {performer.kind: performer for performer in performers}

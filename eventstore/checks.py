@@ -4,10 +4,22 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from eventstore.errors import InvalidUnit, StoreError
-from eventstore.records import EVENT_BYTES_MAX, ID_LENGTH_MAX, Batch, NewEvent, Unit
+from eventstore.appending import named
+from eventstore.errors import BadInput, InvalidUnit, StoreError, UnknownStream
+from eventstore.records import (
+    APPEND_BYTES_MAX,
+    APPEND_EVENTS_MAX,
+    EVENT_BYTES_MAX,
+    ID_LENGTH_MAX,
+    Append,
+    Batch,
+    NewEvent,
+    Selection,
+    Unit,
+)
 from protocol.subjects import Address, BadSubject, check_address
 
+POSITION_MAX = 2**63 - 1  # A bigint.
 _ADDRESSES_CACHED = 4_096
 
 
@@ -15,6 +27,8 @@ def check_batch(batch: Batch) -> None:
     """InvalidUnit for the first unit that cannot be stored, StoreError for a partition with two fences."""
     if len({fence.partition for fence in batch.fences}) < len(batch.fences):
         raise StoreError("a batch has two fences for one partition; give each partition one")
+    if _plainly_storable(batch.units):
+        return
     for index, unit in enumerate(batch.units):
         try:
             _check_unit(unit)
@@ -22,18 +36,84 @@ def check_batch(batch: Batch) -> None:
             raise InvalidUnit(f"the unit of {unit.address} cannot be stored: {error}", index) from error
 
 
-def check_append(address: Address, events: Sequence[NewEvent]) -> None:
-    """StoreError for an append that cannot be stored."""
+def check_append(append: Append) -> None:
+    """BadInput for an append that cannot be stored."""
+    try:
+        _check_append(append)
+    except StoreError as error:
+        raise BadInput(f"{named(append)}: {error}") from error
+
+
+def check_appends(appends: Sequence[Append]) -> None:
+    """InvalidUnit for the first append that cannot be stored, BadInput for too much in one call."""
+    events = size = 0
+    for index, append in enumerate(appends):
+        try:
+            counted = _check_append(append)
+        except StoreError as error:
+            raise InvalidUnit(f"{named(append)}: {error}", index) from error
+        events, size = events + counted[0], size + counted[1]
+    if events > APPEND_EVENTS_MAX or size > APPEND_BYTES_MAX:
+        raise BadInput(
+            f"{events} events with {size} bytes in one call, limit {APPEND_EVENTS_MAX} and {APPEND_BYTES_MAX}: "
+            "make several calls"
+        )
+
+
+def check_event(address: Address, event: NewEvent) -> None:
+    """StoreError for an event that cannot be stored."""
     try:
         _check_address(address)
-        _check_events(events)
+        _check_events([event])
     except StoreError as error:
-        raise StoreError(f"append to {address}: {error}") from error
+        raise StoreError(f"the event for {address} cannot be stored: {error}") from error
+
+
+def check_range(after: int, limit: int, upto: int | None) -> None:
+    """BadInput for bounds of a page that mean nothing. A range that ends before it begins is empty, no error: a reader
+    may be ahead of what it was told the end is."""
+    check_after(after)
+    if limit < 0:
+        raise BadInput(f"cannot read {limit} events: a limit counts from 0")
+    if upto is not None and not 0 <= upto <= POSITION_MAX:
+        raise BadInput(f"cannot read up to {upto}: positions and versions count from 1 to {POSITION_MAX}")
 
 
 def check_after(after: int) -> None:
-    if after < 0:
-        raise StoreError(f"cannot read after {after}: positions and versions count from 1, use 0 for the beginning")
+    if not 0 <= after <= POSITION_MAX:
+        raise BadInput(f"cannot read after {after}: positions and versions count from 1, use 0 for the beginning")
+
+
+def check_selection(selection: Selection) -> None:
+    """BadInput for a selection that no event could be asked by."""
+    fields = (selection.project, selection.kind, selection.name, selection.correlation, *(selection.types or ()))
+    try:
+        _check_text([field for field in fields if field is not None])
+        _check_times([at for at in (selection.since, selection.until) if at is not None])
+    except StoreError as error:
+        raise BadInput(f"cannot select events: {error}") from error
+
+
+def check_time(at: datetime) -> None:
+    try:
+        _check_times([at])
+    except StoreError as error:
+        raise BadInput(f"cannot look for a time: {error}") from error
+
+
+def check_address_known(address: Address) -> None:
+    """BadInput for an address that no stream can have."""
+    try:
+        _check_address(address)
+    except StoreError as error:
+        raise BadInput(f"there can be no stream {address}: {error}") from error
+
+
+def unknown_stream(address: Address) -> UnknownStream:
+    return UnknownStream(
+        f"there is no stream {address}: nobody has written to it; look at its spelling (project/kind/id), and whether "
+        "this is the right log"
+    )
 
 
 def check_sha256(sha256: str) -> bytes:
@@ -43,8 +123,59 @@ def check_sha256(sha256: str) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != 32:
-        raise StoreError(f"{sha256!r} is not a SHA-256 in hex: use the 64 digits that put_blob returned")
+        raise StoreError(f"{sha256!r} is not a SHA-256 in hex: use the 64 digits that storing it gave")
     return raw
+
+
+def _check_append(append: Append) -> tuple[int, int]:
+    """How many events it has, and how many bytes their bodies."""
+    writes = append.writes
+    if not writes:
+        raise BadInput("it writes to no stream; name at least one")
+    for write in writes:
+        _check_address(write.address)
+        if write.events:
+            _check_events(write.events)
+        if write.expected is not None and not 0 <= write.expected <= POSITION_MAX:
+            raise BadInput(f"it expects version {write.expected}; versions count from 1, and 0 means no stream yet")
+    if len(writes) > 1:
+        if len({write.address for write in writes}) < len(writes):
+            raise BadInput("it writes to one stream twice; give each stream one write with all its events")
+        if len({write.address.project for write in writes}) > 1:
+            raise BadInput("it writes to streams of several projects; make one append for each project")
+    if append.id:
+        _check_keys("append id", [append.id])
+        _check_text([append.id])
+    events = sum(len(write.events) for write in writes)
+    size = sum(len(event.body) for write in writes for event in write.events)
+    if events > APPEND_EVENTS_MAX or size > APPEND_BYTES_MAX:
+        raise BadInput(
+            f"it has {events} events with {size} bytes, limit {APPEND_EVENTS_MAX} and {APPEND_BYTES_MAX}: split it"
+        )
+    return events, size
+
+
+def _plainly_storable(units: Sequence[Unit]) -> bool:
+    """One look at all of them: whether each is a command with its events and nothing in any of them is wrong. Half the
+    time of looking at each; False says nothing."""
+    if any(len(u.settled) != 1 or u.sends or u.timers or u.cancels or u.effects for u in units):
+        return False
+    settled = [u.settled[0] for u in units]
+    events = [event for u in units for event in u.events]
+    try:
+        for u in units:
+            _check_address(u.address)
+    except StoreError:
+        return False
+    ids, types = [c.id for c in settled], [event.type for event in events]
+    texts = [[c.type for c in settled], [c.detail for c in settled]]
+    texts += [[event.correlation for event in events], [event.causation for event in events]]
+    return (
+        all(map(_are_keys, (ids, types)))
+        and all(map(_is_text, (ids, types, *texts)))
+        and None not in {event.at.tzinfo for event in events}
+        and max([len(event.body) for event in events], default=0) <= EVENT_BYTES_MAX
+    )
 
 
 def _check_unit(unit: Unit) -> None:
@@ -100,16 +231,25 @@ def _check_address(address: Address) -> None:
         raise StoreError(str(error)) from error
 
 
+def _are_keys(keys: Sequence[str]) -> bool:
+    lengths = [len(key) for key in keys]
+    return not lengths or (min(lengths) > 0 and max(lengths) <= ID_LENGTH_MAX)
+
+
 def _check_keys(what: str, keys: Iterable[str]) -> None:
     for key in keys:
         if not 0 < len(key) <= ID_LENGTH_MAX:
             raise StoreError(f"the {what} {key[:40]!r} has {len(key)} characters; use 1 to {ID_LENGTH_MAX}")
 
 
-def _check_text(fields: Sequence[str]) -> None:
+def _is_text(fields: Sequence[str]) -> bool:
     """PostgreSQL's text holds every character but NUL, and no half of a surrogate pair."""
     text = "".join(fields)
-    if "\0" in text or not (text.isascii() or _encodes(text)):
+    return "\0" not in text and (text.isascii() or _encodes(text))
+
+
+def _check_text(fields: Sequence[str]) -> None:
+    if not _is_text(fields):
         bad = next(field for field in fields if "\0" in field or not _encodes(field))
         raise StoreError(f"{bad[:80]!r} holds a NUL or half a surrogate pair; take it out")
 

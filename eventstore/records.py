@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import msgspec
+
 from protocol.subjects import Address
 
 PAGE_EVENTS_MAX = 2_000  # Rows of one read; a reader asks again from the last position.
@@ -12,11 +14,15 @@ EVENT_BYTES_MAX = 512 * 1024  # A bigger event is content: store it as a blob an
 ID_LENGTH_MAX = (
     512  # Characters of a command id, an event type, a timer's or an effect's key: they are keys of indexes.
 )
+APPEND_EVENTS_MAX = 10_000  # Of one call: the others wait while it is written.
+APPEND_BYTES_MAX = 16 * 1024 * 1024  # Of bodies, of one call.
+ANY_VERSION = None  # An append that is right whatever the version of its stream.
+NO_STREAM = 0  # An append that is right only if nobody has written to its stream before.
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event about to be written. `at` is the time of the command that caused it, `causation` that command's id."""
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event about to be written. `at` is the time of the command that caused it, `causation` that command's id.
+    A Struct, as all that a busy process makes for each event: a frozen dataclass takes several times as long."""
 
     type: str
     body: bytes
@@ -25,9 +31,8 @@ class NewEvent:
     causation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An event of the log."""
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """An event of the log. A Struct, since readers make millions."""
 
     position: int
     address: Address
@@ -44,7 +49,42 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class StreamWrite:
+    """Events for the end of one stream, right only at version `expected`; without events it is only checked."""
+
+    address: Address
+    events: tuple[NewEvent, ...]
+    expected: int | None = ANY_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Writes to streams of one project, each stream once, that happen together or not at all.
+
+    What makes a repetition known is its `id` (scoped by project; its own space, apart from command ids), or else that
+    every write with events expects a version. Without either the same append again is written again.
+    """
+
+    writes: tuple[StreamWrite, ...]
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The fate of one append. Its events lie side by side, from `first_position` to `last_position` (0: it has none).
+
+    committed: now. known: before, there; the very same events. conflict: a stream is not at the expected version.
+    fenced: a stream belongs to an actor, and takes only commits of units. taken: its id stands for other events.
+    `detail` says which and what to do, of the last three.
+    """
+
+    status: Literal["committed", "known", "conflict", "fenced", "taken"]
+    first_position: int = 0
+    last_position: int = 0
+    detail: str = ""
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """A command whose fate the unit decides. `outbox_id` is its outbox row (0: it came from outside, from COMMANDS).
 
     External commands and effect outcomes (`keep`) leave an inbox row with bytes and outcome; a plain send leaves none,
@@ -102,8 +142,7 @@ class NewEffect:
     causation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True, gc=False):
     """What some commands to one stream came to. `expected` is the stream's version before (None: not checked).
 
     A unit settles at least one command or expects a version: otherwise a repetition could not be told. No command is
@@ -141,8 +180,7 @@ class Batch:
     units: tuple[Unit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The fate of one unit. `first_position` is that of its first event (0: it had none).
 
     fenced: its partition has another owner now. known: a command in it was settled before; `known` names them (ids) and
@@ -223,11 +261,35 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream as it stands. `number` grows in the order in which streams were first written to, with gaps; `fenced`:
+    it belongs to an actor."""
+
+    number: int
+    address: Address
+    version: int
+    fenced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events a reader wants; None leaves the field open."""
+    """Which events a reader wants; None leaves the field open.
+
+    `since` and `until` (with a zone): when the log took the event, since <= time < until, by the database's clock. That
+    never goes back along the log; an event's own `at` is the time of the command behind it.
+    """
 
     project: str | None = None
     kind: str | None = None
     name: str | None = None
     types: tuple[str, ...] | None = None
     correlation: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def stream(self) -> Address | None:
+        """The one stream that all of it lies in."""
+        if self.project is None or self.kind is None or self.name is None:
+            return None
+        return Address(self.project, self.kind, self.name)

@@ -12,24 +12,42 @@ What every adapter promises:
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from eventstore.archive import Archive
+from eventstore.audit import Audit
+from eventstore.blobs import Blobs
 from eventstore.errors import (
+    BadInput,
+    BlobMissing,
+    BlobTooBig,
+    FencedStream,
+    IdTaken,
     InvalidUnit,
     LogLocked,
+    NoSuchLog,
     StoreClosed,
     StoreError,
     StoreFull,
+    StoreRefused,
     StoreUnavailable,
+    StoreUnreachable,
+    TamperedBlob,
     UnfitServer,
     UnknownStream,
     VersionConflict,
 )
+from eventstore.forking import Forks
 from eventstore.records import (
+    ANY_VERSION,
     EVENT_BYTES_MAX,
     ID_LENGTH_MAX,
+    NO_STREAM,
     PAGE_EVENTS_MAX,
+    Append,
+    Appended,
     Batch,
     ClaimedEffect,
     EffectOutcome,
@@ -44,20 +62,33 @@ from eventstore.records import (
     Recorded,
     Selection,
     Settled,
+    StreamInfo,
+    StreamWrite,
     Unit,
     Verdict,
 )
+from eventstore.snapshots import Snapshots
+from eventstore.subject_keys import SubjectKeys
 from protocol.subjects import Address
 
 __all__ = [
+    "ANY_VERSION",
     "EVENT_BYTES_MAX",
     "ID_LENGTH_MAX",
+    "NO_STREAM",
     "PAGE_EVENTS_MAX",
+    "Append",
+    "Appended",
+    "BadInput",
     "Batch",
+    "BlobMissing",
+    "BlobTooBig",
     "ClaimedEffect",
     "EffectOutcome",
     "EventStore",
     "Fence",
+    "FencedStream",
+    "IdTaken",
     "InboxRow",
     "InvalidUnit",
     "Lease",
@@ -67,6 +98,7 @@ __all__ = [
     "NewEvent",
     "NewSend",
     "NewTimer",
+    "NoSuchLog",
     "PendingSend",
     "Recorded",
     "Selection",
@@ -74,7 +106,12 @@ __all__ = [
     "StoreClosed",
     "StoreError",
     "StoreFull",
+    "StoreRefused",
     "StoreUnavailable",
+    "StoreUnreachable",
+    "StreamInfo",
+    "StreamWrite",
+    "TamperedBlob",
     "UnfitServer",
     "Unit",
     "UnknownStream",
@@ -96,12 +133,36 @@ class Log(Protocol):
         limit: int = PAGE_EVENTS_MAX,
         upto: int | None = None,
         selection: Selection | None = None,
+        backward: bool = False,
     ) -> list[Recorded]:
-        """Events with `after < position <= upto` in order, at most `limit`."""
+        """Events with `after < position <= upto` in order, the highest first if `backward`, at most `limit`. Looks at
+        every position in between: reading.py goes through a long log in steps."""
         ...
 
-    async def read_stream(self, address: Address, after: int = 0, limit: int = PAGE_EVENTS_MAX) -> list[Recorded]:
-        """Events of one stream with `version > after`, in order, at most `limit`."""
+    async def read_stream(
+        self,
+        address: Address,
+        after: int = 0,
+        limit: int = PAGE_EVENTS_MAX,
+        upto: int | None = None,
+        backward: bool = False,
+    ) -> list[Recorded]:
+        """Events of one stream with `after < version <= upto` in order, the highest first if `backward`, at most
+        `limit`; none of a stream that is not there."""
+        ...
+
+    async def stream(self, address: Address) -> StreamInfo:
+        """A stream as it stands now. UnknownStream if nobody has written to it."""
+        ...
+
+    async def streams(
+        self, after: int = 0, limit: int = PAGE_EVENTS_MAX, project: str | None = None, kind: str | None = None
+    ) -> list[StreamInfo]:
+        """Streams with `number > after` in the order of their numbers, at most `limit`."""
+        ...
+
+    async def position_before(self, at: datetime) -> int:
+        """The last position that the log took before that time (0: none)."""
         ...
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
@@ -109,18 +170,53 @@ class Log(Protocol):
         and a lost one only delays: ask again."""
         ...
 
-    async def get_blob(self, project: str, sha256: str) -> bytes | None:
-        """The bytes with that SHA-256 (hex), or None."""
+    @property
+    def blobs(self) -> Blobs:
+        """Big content by its hash: see blobs.py."""
         ...
 
 
 class EventStore(Log, Protocol):
     """The writing side: what the runtime uses."""
 
-    async def append(self, address: Address, events: Sequence[NewEvent], expected: int | None = None) -> int:
-        """Plain append for imports, tools and tests; returns the last position. VersionConflict, and StoreError for a
-        stream that belongs to an actor: those take only fenced commits. After StoreUnavailable it may have happened:
-        only with `expected` can it be sent again."""
+    @property
+    def keys(self) -> SubjectKeys:
+        """The keys of data subjects: see subject_keys.py, and keyring.py for what is done with them."""
+        ...
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """States of actors, so that they need not be folded from the beginning: see snapshots.py."""
+        ...
+
+    @property
+    def archive(self) -> Archive:
+        """The log as a file, to it and from it: see archive.py."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """Whether every event is what was committed: see audit.py."""
+        ...
+
+    @property
+    def forks(self) -> Forks:
+        """Forks of this log, and what it is a fork of: see forking.py."""
+        ...
+
+    async def append(
+        self, address: Address, events: Sequence[NewEvent], expected: int | None = None, id: str = ""
+    ) -> int:
+        """Plain append to one stream, for imports, tools and tests; its last position (the head for no events).
+        VersionConflict, FencedStream for an actor's stream, IdTaken. With an id or an expected version a lost outcome
+        is looked up (see appending.py); without either, StoreUnavailable leaves it unknown. Calls at the same time
+        share a commit."""
+        ...
+
+    async def append_all(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        """Several plain appends in one commit, each over one or many streams; a verdict each, in order, as if they were
+        made one after the other. After StoreUnavailable the identical call may be made again: what can be told and had
+        happened is then `known`. InvalidUnit: nothing was sent."""
         ...
 
     async def commit(self, batch: Batch) -> tuple[Verdict, ...]:
@@ -181,8 +277,4 @@ class EventStore(Log, Protocol):
 
     async def next_timer_s(self) -> float | None:
         """Seconds until the next timer is due (0 or less: now), None without timers."""
-        ...
-
-    async def put_blob(self, project: str, content: bytes) -> str:
-        """Store bytes once; their SHA-256 in hex."""
         ...

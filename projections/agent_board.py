@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from eventstore.store import Recorded
 from projections.statement import Statement
-from protocol.codec import Vocabulary
 from protocol.message import Event
 from protocol.orchestrator import CompanyFinished, DeliveryRecorded, PlanMade, RoleRequested, RoleStarted
 from protocol.registry import AgentChosen, AgentRegistered, AgentReleased
+from protocol.retired import vocabulary_of
 from protocol.role import QuestionAsked, RoleAssigned, RoleBriefed, RoleDelivered, ToolAnswered, ToolWanted
 from protocol.tools import ToolCalled
 
@@ -37,12 +37,12 @@ TYPES: tuple[type[Event], ...] = (
     CompanyFinished,
     ToolCalled,
 )
-_VOCABULARY = Vocabulary(TYPES)
+_VOCABULARY = vocabulary_of(TYPES)
 
 
 def project(recorded: Recorded) -> Iterator[Statement]:
     """What one event changes on the board. Events of types outside TYPES are of no interest here."""
-    if recorded.type not in _VOCABULARY.classes:
+    if recorded.type not in _VOCABULARY:
         return
     task, stream = recorded.address.name, recorded.address.kind
     match _VOCABULARY.decode(recorded.body, recorded.type):

@@ -5,13 +5,16 @@ from typing import Literal
 
 import msgspec
 
+from protocol.task import Contact
+
 TaskStatus = Literal["submitted", "active", "completed", "failed"]
 RoleStatus = Literal["waiting", "requested", "working", "completed", "failed"]
 
 
 class TaskRow(msgspec.Struct, frozen=True):
     """One task. `events` counts every event it caused, `position` is the last of them, `quarantined` counts its
-    commands whose turn broke. `roles_done` are completed or failed."""
+    commands whose turn broke. `roles_done` are completed or failed. `person` is the pseudonymous id of whom it
+    concerns, `contact` sealed text."""
 
     project: str
     task: str
@@ -28,6 +31,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     events: int
     quarantined: int
     position: int
+    person: str = ""
+    contact: Contact = ""
 
 
 class RoleRow(msgspec.Struct, frozen=True):

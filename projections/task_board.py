@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from eventstore.store import Recorded
 from projections.statement import Statement
-from protocol.codec import Vocabulary
 from protocol.message import Event
 from protocol.orchestrator import CompanyFinished, DeliveryRecorded, PlanMade, RoleRequested, RoleStarted
+from protocol.retired import vocabulary_of
 from protocol.role import QuestionAsked, RoleAssigned, RoleBriefed, RoleDelivered, ToolAnswered, ToolWanted
 from protocol.router import CompletionFailed
 from protocol.runtime import CommandQuarantined
@@ -18,7 +18,7 @@ from protocol.task import TaskConcluded, TaskSubmitted
 from protocol.tools import FileRef, ToolCalled, ToolReturned
 
 NAME = "task_board"
-VERSION = 1
+VERSION = 2  # 2: whom a task concerns.
 SCHEMA = "task_board_schema"
 ORCHESTRATOR = "orchestrator"
 TYPES: tuple[type[Event], ...] = (
@@ -40,12 +40,12 @@ TYPES: tuple[type[Event], ...] = (
     CompletionFailed,
     CommandQuarantined,
 )
-_VOCABULARY = Vocabulary(TYPES)
+_VOCABULARY = vocabulary_of(TYPES)
 
 
 def project(recorded: Recorded) -> Iterator[Statement]:
     """What one event changes on the board. An event of a type outside TYPES only counts for its task."""
-    if recorded.type in _VOCABULARY.classes:
+    if recorded.type in _VOCABULARY:
         event = _VOCABULARY.decode(recorded.body, recorded.type)
         yield from _of_task(recorded, event)
         yield from _of_company(recorded, event)
@@ -58,8 +58,8 @@ def project(recorded: Recorded) -> Iterator[Statement]:
 def _of_task(recorded: Recorded, event: Event) -> Iterator[Statement]:
     task = recorded.address.name
     match event:
-        case TaskSubmitted(title=title, repo=repo):
-            yield _on("submitted", recorded, task, title, repo, recorded.at, recorded.position)
+        case TaskSubmitted(title=title, repo=repo, person=person, contact=contact):
+            yield _on("submitted", recorded, task, title, repo, recorded.at, recorded.position, person, contact)
         case TaskConcluded(outcome=outcome, verdict=verdict, summary=summary):
             yield _on("concluded", recorded, task, outcome, verdict, summary, recorded.at)
         case _:

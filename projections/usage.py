@@ -8,8 +8,8 @@ from datetime import UTC
 
 from eventstore.store import Recorded
 from projections.statement import Statement
-from protocol.codec import Vocabulary
 from protocol.message import Event
+from protocol.retired import vocabulary_of
 from protocol.role import RoleAssigned
 from protocol.router import CompletionFailed, CompletionGiven
 
@@ -17,12 +17,12 @@ NAME = "usage"
 VERSION = 1
 SCHEMA = "usage_schema"
 TYPES: tuple[type[Event], ...] = (RoleAssigned, CompletionGiven, CompletionFailed)
-_VOCABULARY = Vocabulary(TYPES)
+_VOCABULARY = vocabulary_of(TYPES)
 
 
 def project(recorded: Recorded) -> Iterator[Statement]:
     """What one event adds. Events of types outside TYPES are of no interest here."""
-    if recorded.type not in _VOCABULARY.classes:
+    if recorded.type not in _VOCABULARY:
         return
     address = recorded.address
     match _VOCABULARY.decode(recorded.body, recorded.type):

@@ -5,6 +5,7 @@ import msgspec
 from protocol.message import Command, Event
 from protocol.role import Delivery
 from protocol.tools import Fact
+from protocol.upcast import Upcast
 
 
 class PlannedRole(msgspec.Struct, frozen=True):
@@ -70,3 +71,4 @@ class CompanyFinished(Event, frozen=True, tag="orchestrator.company_finished.v1"
 
 COMMANDS = (RecordAssignment, RecordDelivery, RecordOverdue)
 EVENTS = (PlanMade, RoleRequested, RoleStarted, DeliveryRecorded, CompanyFinished)
+RETIRED: tuple[Upcast, ...] = ()

@@ -2,6 +2,7 @@
 
 from protocol.message import Command, Event
 from protocol.role import Delivery
+from protocol.upcast import Upcast
 
 
 class RegisterAgent(Command, frozen=True, tag="registry.register.v1", omit_defaults=True):
@@ -67,3 +68,4 @@ class AgentReleased(Event, frozen=True, tag="registry.released.v1"):
 
 COMMANDS = (RegisterAgent, ChooseAgent, ReleaseAgent)
 EVENTS = (AgentRegistered, AgentChosen, ChoiceQueued, ChoiceWithdrawn, AgentReleased)
+RETIRED: tuple[Upcast, ...] = ()

@@ -6,6 +6,7 @@ import msgspec
 
 from protocol.message import Command, Event
 from protocol.tools import Fact, FileRef, Status
+from protocol.upcast import Upcast
 
 RoleName = Literal[
     "architect",
@@ -120,3 +121,4 @@ class RoleDelivered(Event, frozen=True, tag="role.delivered.v1", omit_defaults=T
 
 COMMANDS = (AssignRole, RecordRecall, RecordCompletion, RecordToolResult)
 EVENTS = (RoleAssigned, RoleBriefed, ToolWanted, ToolAnswered, QuestionAsked, RoleDelivered)
+RETIRED: tuple[Upcast, ...] = ()

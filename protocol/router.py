@@ -5,6 +5,7 @@ import msgspec
 
 from protocol.message import Command, Event
 from protocol.role import ToolRequest
+from protocol.upcast import Upcast
 
 
 class TextAdded(msgspec.Struct, frozen=True, tag="text"):
@@ -115,3 +116,4 @@ class StoredTurn(msgspec.Struct, frozen=True, omit_defaults=True):
 
 COMMANDS = (Complete, RecordAnswer)
 EVENTS = (CompletionAsked, CompletionGiven, CompletionFailed)
+RETIRED: tuple[Upcast, ...] = ()

@@ -1,6 +1,7 @@
 """Events the runtime itself writes, in the stream `runtime/<partition>`."""
 
 from protocol.message import Event
+from protocol.upcast import Upcast
 
 BODY_QUOTED_BYTES_MAX = 256 * 1024  # In an event they take a third more, and an event holds 512 KiB.
 
@@ -18,3 +19,4 @@ class CommandQuarantined(Event, frozen=True, tag="runtime.quarantined.v1", omit_
 
 
 EVENTS = (CommandQuarantined,)
+RETIRED: tuple[Upcast, ...] = ()

@@ -65,6 +65,11 @@ def effect_subject(effect_kind: str, root: str = ROOT) -> str:
     return f"{root}.fx.{check_token('effect kind', effect_kind)}"
 
 
+def anchor_subject(log: str, root: str = ROOT) -> str:
+    """Where signed heads of that log are kept (">": of all logs)."""
+    return f"{root}.anchor.{log}"
+
+
 def parse_command_subject(subject: str, root: str = ROOT) -> Address:
     """`troupe.cmd.<project>.<kind>.<id>` as an Address, or BadSubject."""
     parts = subject.split(".")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from protocol.message import Command, Event
+from protocol.upcast import Upcast
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
@@ -176,3 +177,4 @@ class ToolWork(msgspec.Struct, frozen=True, tag="tools.run", omit_defaults=True)
 
 COMMANDS = (RunTool, RecordReturn)
 EVENTS = (ToolCalled, ToolReturned)
+RETIRED: tuple[Upcast, ...] = ()

@@ -1,6 +1,5 @@
 """Artifacts: what the roles delivered, by name; the bytes come from the log's blobs."""
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +7,13 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from actors.cli import output
+from actors.cli.blob_files import diverging, fetch, save, show
 from actors.cli.exits import Exit, Stop
+from actors.cli.opening import AsSealed, Opener, opener_of
 from actors.cli.options import HERE, AsJson, Place
 from actors.cli.running import execute
 from actors.host import reader
+from eventstore.store import Log
 from projections.queries import ARTIFACTS_MAX
 
 app = App(name="artifact", help="Look at what the roles delivered.")
@@ -73,10 +75,14 @@ def get(
     /,
     *,
     to: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    sealed: AsSealed = False,
     as_json: AsJson = False,
     place: Place = HERE,
 ) -> int:
     """Write one artifact to stdout, or into a file. Works without a running company.
+
+    One that a model wrote of personal text is opened where the master key is, and [erased] once one of its subjects
+    was forgotten.
 
     Parameters
     ----------
@@ -100,21 +106,33 @@ def get(
             if found is None:
                 known = f"see `troupe artifact list --task {task}`"
                 raise Stop(Exit.NOT_FOUND, f"{task} has no artifact {file} in the project {settings.project}: {known}")
-            content = await log.get_blob(settings.project, found.sha256)
-        if content is None or hashlib.sha256(content).hexdigest() != found.sha256:
-            what = "is not in the store" if content is None else "is not what was delivered"
-            raise Stop(Exit.DIVERGENCE, f"{file} of {task} {what} (SHA-256 {found.sha256}): restore it from a backup")
-        if to is not None:
-            _write(to, content)
-            output.note(f"{len(content)} bytes written to {to}")
-        elif not as_json:
-            sys.stdout.buffer.write(content)
-            sys.stdout.flush()
+            opener = opener_of(settings, log, sealed)
+            with diverging(f"{file} of {task}", found.sha256):
+                await _deliver(log, opener, settings.project, found.sha256, to, quiet=as_json)
         if as_json:
             output.data(found)
-        return Exit.OK
+        return opener.ended()
 
     return execute(work)
+
+
+async def _deliver(log: Log, opener: Opener, project: str, sha256: str, to: Path | None, quiet: bool) -> None:
+    content = await fetch(log.blobs, project, sha256)
+    if content is not None:
+        content = await opener.content(project, content)
+    if to is not None:
+        if content is None:  # Too big to be anything that was sealed.
+            size = await save(log.blobs, project, sha256, to)
+        else:
+            size = len(content)
+            _write(to, content)
+        output.note(f"{size} bytes written to {to}")
+    elif not quiet:
+        if content is None:
+            await show(log.blobs, project, sha256)
+        else:
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
 
 
 def _write(path: Path, content: bytes) -> None:

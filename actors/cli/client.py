@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import anyio
 import msgspec
@@ -20,11 +19,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from actors.cli.exits import Exit, Stop
+from actors.cli.ids import new_id
 from protocol.codec import encode
 from protocol.envelope import Envelope, format_time, to_headers
 from protocol.message import Command, tag_of
 from protocol.reply import Reply
-from protocol.subjects import Address, command_subject
+from protocol.subjects import ROOT, Address, command_subject
 
 CONNECT_TIMEOUT_S = 5.0
 ASK_TIMEOUT_S = 15.0
@@ -45,13 +45,24 @@ class NoReply(Exception):
 class Asker:
     """One NATS connection. Make one with `open`."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, root: str = ROOT) -> None:
+        self._client, self._root = client, root
+
+    @property
+    def root(self) -> str:
+        """The first token of the company's subjects."""
+        return self._root
+
+    @property
+    def client(self) -> Client:
+        """The connection itself, for what is no ask."""
+        return self._client
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, token: str = "") -> "AsyncGenerator[Self]":
-        """Connect; Unreachable when that fails within CONNECT_TIMEOUT_S."""
+    async def open(cls, url: str, token: str = "", root: str = ROOT) -> "AsyncGenerator[Self]":
+        """Connect to the company whose subjects begin with `root`. Unreachable when that fails within
+        CONNECT_TIMEOUT_S."""
         options: dict[str, Any] = {"token": token} if token else {}
         reasons: list[Exception] = []
 
@@ -76,7 +87,7 @@ class Asker:
             said = str(why) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
             raise Unreachable(f"cannot reach NATS at {_place(url)} ({type(why).__name__}: {said})") from error
         try:
-            yield cls(client)
+            yield cls(client, root)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(CONNECT_TIMEOUT_S):
                 await client.close()
@@ -90,7 +101,7 @@ class Asker:
         now = datetime.now(UTC)
         inbox = self._client.new_inbox()
         envelope = Envelope(
-            id=str(uuid4()),
+            id=new_id(),
             time=format_time(now),
             source=SOURCE,
             reply_to=inbox,
@@ -103,7 +114,7 @@ class Asker:
             stored = await self._client.subscribe(self._client.new_inbox(), cb=_noting(refusals))
             with anyio.move_on_after(timeout_s):
                 while True:
-                    await self._client.publish(command_subject(address), body, stored.subject, headers)
+                    await self._client.publish(command_subject(address, self._root), body, stored.subject, headers)
                     try:
                         answer = await replies.next_msg(timeout=RESEND_S)
                     except nats.errors.TimeoutError:

@@ -9,9 +9,10 @@ import anyio
 
 from actors.cli.client import Asker
 from actors.cli.exits import Exit, Stop
+from actors.cli.opening import Opener, opener_of
 from actors.embedded.folder import StateFolder, default_path
 from actors.embedded.servers import find_servers
-from actors.host import HostError, Settings, company, reader
+from actors.host import HostError, Settings, company, of_settings, reader
 from eventstore.store import Log
 from projections.queries import Queries
 
@@ -30,6 +31,7 @@ class Desk:
     nats_url: str
     nats_token: str
     own: bool
+    opener: Opener
 
     @property
     def project(self) -> str:
@@ -51,15 +53,17 @@ async def open_desk(settings: Settings) -> AsyncGenerator[Desk]:
                 if error.code != "running":
                     raise
             else:
-                yield Desk(settings, own.folder, own.store, own.queries, own.nats_url, own.nats_token, own=True)
+                opener = Opener(own.keyring)
+                yield Desk(settings, own.folder, own.store, own.queries, own.nats_url, own.nats_token, True, opener)
                 return
             address = await _nats_address(settings)
             if address is not None:
                 log, queries = await stack.enter_async_context(reader(settings))
-                yield Desk(settings, StateFolder.open(settings.state), log, queries, *address, own=False)
+                opener = opener_of(settings, log)
+                yield Desk(settings, state_folder(settings), log, queries, *address, False, opener)
                 return
             await anyio.sleep(JOIN_WAIT_S)
-        path = StateFolder.open(settings.state).path
+        path = state_folder(settings).own
         raise Stop(Exit.UNAVAILABLE, f"a company holds {path} and has no NATS server: see its log, or stop it")
 
 
@@ -70,15 +74,20 @@ async def open_asker(settings: Settings) -> AsyncGenerator[Asker]:
     if address is None:
         path = settings.state or default_path()
         raise Stop(Exit.UNAVAILABLE, f"no company runs in {path}: start one with `troupe dev`")
-    async with Asker.open(*address) as asker:
+    async with Asker.open(*address, settings.root) as asker:
         yield asker
+
+
+def state_folder(settings: Settings) -> StateFolder:
+    """What belongs to the company of that log in the state folder."""
+    return of_settings(StateFolder.open(settings.state), settings)
 
 
 async def _nats_address(settings: Settings) -> tuple[str, str] | None:
     """URL and token of the running company's NATS. A company that is just starting is waited for."""
     if settings.nats_url:
         return settings.nats_url, ""
-    folder = StateFolder.open(settings.state)
+    folder = state_folder(settings)
     for _ in range(JOIN_ATTEMPTS_MAX):
         if company_pid(folder) is None:
             return None

@@ -45,10 +45,10 @@ def addresses(running: Company) -> list[tuple[str, str]]:
     return [
         ("NATS", f"{without_secrets(running.nats_url)}  ({token}, {_origin(running, 'nats')})"),
         ("PostgreSQL", f"{without_secrets(running.postgres_dsn)}  ({password}, {_origin(running, 'postgres')})"),
-        ("Commands", f"troupe.cmd.{running.settings.project}.<kind>.<id>"),
+        ("Commands", f"{running.settings.root}.cmd.{running.settings.project}.<kind>.<id>"),
         ("Metrics", running.metrics_url),
         ("State", str(running.folder.path)),
-        ("Log", str(running.folder.logs / "company.log")),
+        ("Log", str(running.folder.company_log)),
         ("Sandbox", running.sandbox),
     ]
 

@@ -17,6 +17,7 @@ from actors.cli.running import execute
 from actors.embedded.errors import EmbeddedError
 from actors.embedded.folder import StateFolder, default_path
 from actors.host import Settings
+from actors.keyrings import MasterFiles
 from actors.services.router.select import Choice
 
 CHECK_S_MAX = 60.0  # A sandbox's probe may take 20 s, and there are three.
@@ -112,7 +113,7 @@ def checks(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str
 
 
 def folder_findings(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """The state folder, its disk, the servers on it, and the ports."""
+    """The state folder, its disk, the servers on it, the ports, and the master key."""
     try:
         path = (settings.state or default_path(environment)).expanduser().absolute()
     except EmbeddedError as error:
@@ -120,7 +121,8 @@ def folder_findings(settings: Settings, environment: Mapping[str, str]) -> list[
     found = [state.state_folder(path, os.geteuid()), machine.disk(path)]
     if found[0].status == "failed":
         return found
-    return [*found, state.servers(path), state.ports(settings.metrics_port, _company_runs(path))]
+    ports = state.ports(settings.metrics_port, _company_runs(path))
+    return [*found, state.servers(path), ports, state.master_key(MasterFiles(path, settings.master_key))]
 
 
 def _company_runs(path: Path) -> bool:

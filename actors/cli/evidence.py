@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from eventstore.store import PAGE_EVENTS_MAX, Log, Recorded
-from protocol import orchestrator, role, task, tools
-from protocol.codec import Vocabulary
-from protocol.message import Event, tag_of
+from protocol.message import Event
+from protocol.retired import vocabulary_of
 from protocol.role import ROLES, RoleDelivered
 from protocol.subjects import Address, parse_reference
 from protocol.task import TaskConcluded, TaskSubmitted
 from protocol.tools import ToolCalled, ToolReturned
 
 _CITATION = re.compile(r"\[([A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9_-]*@[0-9]{1,18})\]")
-_VOCABULARY = Vocabulary[Event]((*task.EVENTS, *tools.EVENTS, *role.EVENTS, *orchestrator.EVENTS))
+_VOCABULARY = vocabulary_of((TaskSubmitted, TaskConcluded, ToolCalled, ToolReturned, RoleDelivered))
 
 E = TypeVar("E", bound=Event)
 
@@ -55,8 +54,12 @@ async def read_evidence(log: Log, project: str, name: str) -> Evidence:
         for recorded in await _stream(log, Address(project, role_name, name)):
             if delivered := _as(recorded, RoleDelivered):
                 deliveries.setdefault(role_name, (recorded.reference, delivered))
-    bounds = {recorded.type: recorded.reference for recorded in await _stream(log, Address(project, "task", name))}
-    return Evidence(calls, deliveries, bounds.get(tag_of(TaskSubmitted), ""), bounds.get(tag_of(TaskConcluded), ""))
+    bounds: dict[type[Event], str] = {}
+    for recorded in await _stream(log, Address(project, "task", name)):
+        for event_type in (TaskSubmitted, TaskConcluded):
+            if _as(recorded, event_type):
+                bounds[event_type] = recorded.reference
+    return Evidence(calls, deliveries, bounds.get(TaskSubmitted, ""), bounds.get(TaskConcluded, ""))
 
 
 def citations(text: str) -> list[str]:
@@ -82,7 +85,7 @@ async def _stream(log: Log, address: Address) -> list[Recorded]:
 
 def _as(recorded: Recorded, event_type: type[E]) -> E | None:
     """The event if it is of that type. Tags of newer versions are none of our business here."""
-    if recorded.type != tag_of(event_type):
+    if recorded.type not in _VOCABULARY:
         return None
     event = _VOCABULARY.decode(recorded.body, recorded.type)
     return event if isinstance(event, event_type) else None

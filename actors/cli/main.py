@@ -10,7 +10,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from actors.cli import agent, artifact, output, task
+from actors.cli import agent, artifact, audit, blob, fork, output, subject, task
 from actors.cli.demo import demo
 from actors.cli.dev import dev
 from actors.cli.doctor import doctor
@@ -50,7 +50,7 @@ def make_app() -> App:
     )
     for command in (dev, run, demo, pub, replay, usage, doctor):
         app.command(command)
-    for group in (task.app, agent.app, artifact.app):
+    for group in (task.app, agent.app, artifact.app, audit.app, blob.app, fork.app, subject.app):
         app.command(group)
     return app
 

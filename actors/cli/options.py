@@ -17,6 +17,9 @@ class Place:
 
     state: Annotated[Path | None, Parameter(help="State folder (default: TROUPE_STATE, or the user's own).")] = None
     project: Annotated[str | None, Parameter(help="Project (default: TROUPE_PROJECT, or 'default').")] = None
+    schema: Annotated[
+        str | None, Parameter(help="The log: a fork's name (default: TROUPE_SCHEMA, or the company's own log).")
+    ] = None
 
     def settings(self, model: "ModelChoice | None" = None, **overrides: Any) -> Settings:
         """The environment's settings with these options over them. Stop(USAGE) for a project that cannot be one."""
@@ -25,6 +28,8 @@ class Place:
             overrides["state"] = self.state.absolute()
         if self.project is not None:
             overrides["project"] = self.project
+        if self.schema is not None:
+            overrides["schema"] = self.schema
         try:
             return Settings.from_environment(**overrides)
         except HostError as error:

@@ -56,7 +56,7 @@ def pub(
     if raw:
         return execute(publish)
     try:
-        address = parse_command_subject(subject)
+        address = parse_command_subject(subject, settings.root)
     except BadSubject as error:
         raise Stop(Exit.USAGE, f"{error}; or publish it as it is with --raw") from error
     _check(content)

@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
+from actors.cli.blob_files import diverging, fetch
 from actors.cli.evidence import Evidence, citations, find_event, read_evidence
 from actors.cli.exits import Exit, Stop
+from actors.cli.opening import Opener
 from actors.cli.report_page import compose
 from actors.cli.summary import RunSummary, summarize
 from eventstore.store import Log
@@ -24,21 +27,28 @@ INDEX = "REPORT.md"
 SUMMARY = "summary.json"
 
 
-async def write_report(log: Log, project: str, detail: TaskDetail, folder: Path) -> RunSummary:
+async def write_report(
+    log: Log, project: str, detail: TaskDetail, folder: Path, opener: Opener | None = None
+) -> RunSummary:
     """Write the report of a task to `folder`, over an earlier report if there is one; the run's summary.
 
-    Stop(DIVERGENCE) when a file's bytes are missing or are not what the log says.
+    Sealed files are written opened, with the hash of what is written: what is exported is beyond the reach of
+    `troupe subject forget`. Stop(DIVERGENCE) when a file's bytes are missing or are not what the log says.
     """
     summary = summarize(detail, str(folder))
     evidence = await read_evidence(log, project, detail.task.task)
     cited: dict[str, str] = {}
+    written: dict[str, str] = {}
     with _replacing(folder) as building:
         for row in detail.artifacts:
-            content = await _content(log, project, row)
+            content = await _content(log, project, row, opener or Opener())
+            written[f"{row.role}/{row.path}"] = hashlib.sha256(content).hexdigest()
             _write(building, f"{row.role}/{row.path}", content)
             if row.media_type == "text/markdown":
                 for reference in citations(content.decode("utf-8", "replace")):
                     cited[reference] = cited.get(reference) or await _meaning(log, project, evidence, reference)
+        files = tuple(structs.replace(file, sha256=written[file.path]) for file in summary.artifacts)
+        summary = structs.replace(summary, artifacts=files)
         _write(building, INDEX, compose(summary, detail, evidence, cited).encode())
         _write(building, SUMMARY, msgspec.json.format(msgspec.json.encode(_with_citations(summary, cited))) + b"\n")
     return summary
@@ -60,14 +70,13 @@ def check_target(folder: Path, repo: Path) -> None:
         )
 
 
-async def _content(log: Log, project: str, row: ArtifactRow) -> bytes:
-    content = await log.get_blob(project, row.sha256)
+async def _content(log: Log, project: str, row: ArtifactRow, opener: Opener) -> bytes:
+    with diverging(f"{row.role}/{row.path}", row.sha256):
+        content = await fetch(log.blobs, project, row.sha256)
     if content is None:
-        raise Stop(Exit.DIVERGENCE, f"the bytes of {row.role}/{row.path} ({row.sha256}) are not in the blob store")
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != row.sha256:
-        raise Stop(Exit.DIVERGENCE, f"{row.role}/{row.path} has the hash {actual}, the log says {row.sha256}")
-    return content
+        words = f"{row.role}/{row.path} is too big for a report ({row.size_bytes} bytes)"
+        raise Stop(Exit.FAILURE, f"{words}: read it with `troupe artifact get`")
+    return await opener.content(project, content)
 
 
 async def _meaning(log: Log, project: str, evidence: Evidence, reference: str) -> str:

@@ -123,8 +123,8 @@ async def _complete(job: Job, settings: Settings) -> RunSummary:
             async with open_desk(settings) as desk:
                 detail = await _through(desk, job, progress)
                 if detail is not None:
-                    folder = (job.report or desk.folder.path / "reports" / detail.task.task).absolute()
-                    return await write_report(desk.log, desk.project, detail, folder)
+                    folder = (job.report or desk.folder.reports / detail.task.task).absolute()
+                    return await write_report(desk.log, desk.project, detail, folder, desk.opener)
             progress.remark("the company that had the task is gone; going on with one of our own")
 
 
@@ -135,8 +135,8 @@ async def _through(desk: Desk, job: Job, progress: live.Progress) -> TaskDetail 
         progress.remark(f"going on with {task}, which had not finished")
     else:
         try:
-            async with Asker.open(desk.nats_url, desk.nats_token) as asker:
-                await submit(asker, desk.project, job.task, job.title, str(job.repo))
+            async with Asker.open(desk.nats_url, desk.nats_token, desk.settings.root) as asker:
+                await submit(asker, desk.project, job.task, SubmitTask(job.title, str(job.repo)))
         except (NoReply, Unreachable):
             if desk.attended():
                 raise
@@ -153,9 +153,9 @@ async def _unfinished(desk: Desk, job: Job) -> str | None:
     return None
 
 
-async def submit(asker: Asker, project: str, task: str, title: str, repo: str) -> None:
+async def submit(asker: Asker, project: str, task: str, wanted: SubmitTask) -> None:
     """Submit a task and wait for the commit; Stop(FAILURE) with the company's reason when it refuses."""
-    reply = await asker.command(Address(project, "task", task), SubmitTask(title, repo))
+    reply = await asker.command(Address(project, "task", task), wanted)
     if reply.outcome not in ("accepted", "silent"):
         raise Stop(Exit.FAILURE, f"the task was {reply.outcome}: {reply.message or reply.code}")
 

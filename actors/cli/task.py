@@ -8,13 +8,16 @@ from cyclopts import App, Parameter
 from actors.cli import output
 from actors.cli.desk import open_asker
 from actors.cli.exits import Exit, Stop
+from actors.cli.opening import AsSealed, opener_of
 from actors.cli.options import HERE, AsJson, Place
 from actors.cli.run import find_repository, new_task_id, submit
 from actors.cli.running import execute
 from actors.host import reader
 from projections.queries import TASKS_MAX
 from projections.rows import TaskDetail
+from protocol.personal import is_person
 from protocol.subjects import BadSubject, check_token
+from protocol.task import CONTACT_LENGTH_MAX, SubmitTask
 
 app = App(name="task", help="Submit tasks and look at them.")
 
@@ -26,6 +29,8 @@ def submit_(
     *,
     repo: Path | None = None,
     task: Annotated[str | None, Parameter(name="--id")] = None,
+    person: str = "",
+    contact: str = "",
     as_json: AsJson = False,
     place: Place = HERE,
 ) -> int:
@@ -39,14 +44,20 @@ def submit_(
         The git repository it is about; it is only read.
     task
         Its id. The same submission under the same id again changes nothing.
+    person
+        The pseudonymous id of whom it concerns: no name, no address. `troupe subject forget` takes the same id.
+    contact
+        How to reach them. It is sealed under that person's key before it is stored.
     """
+    wanted = SubmitTask(
+        title, str(find_repository(repo)) if repo is not None else "", _person(person, contact), contact
+    )
     name = _id(task) if task is not None else new_task_id()
-    path = str(find_repository(repo)) if repo is not None else ""
     settings = place.settings()
 
     async def work() -> int:
         async with open_asker(settings) as asker:
-            await submit(asker, settings.project, name, title, path)
+            await submit(asker, settings.project, name, wanted)
         output.data({"task": name}) if as_json else output.say(name)
         return Exit.OK
 
@@ -54,7 +65,7 @@ def submit_(
 
 
 @app.command(name="list")
-def list_(*, limit: int = TASKS_MAX, as_json: AsJson = False, place: Place = HERE) -> int:
+def list_(*, limit: int = TASKS_MAX, sealed: AsSealed = False, as_json: AsJson = False, place: Place = HERE) -> int:
     """List the project's tasks, newest first. Works without a running company.
 
     Parameters
@@ -67,8 +78,9 @@ def list_(*, limit: int = TASKS_MAX, as_json: AsJson = False, place: Place = HER
     settings = place.settings()
 
     async def work() -> int:
-        async with reader(settings) as (_, queries):
-            rows = await queries.tasks(settings.project, limit)
+        async with reader(settings) as (store, queries):
+            opener = opener_of(settings, store, sealed)
+            rows = await opener.rows(settings.project, await queries.tasks(settings.project, limit))
         if as_json:
             output.data(rows)
         else:
@@ -88,13 +100,13 @@ def list_(*, limit: int = TASKS_MAX, as_json: AsJson = False, place: Place = HER
                     for row in rows
                 ),
             )
-        return Exit.OK
+        return opener.ended()
 
     return execute(work)
 
 
 @app.command
-def show(task: str, /, *, as_json: AsJson = False, place: Place = HERE) -> int:
+def show(task: str, /, *, sealed: AsSealed = False, as_json: AsJson = False, place: Place = HERE) -> int:
     """Show a task: its roles, its files, its events. Works without a running company.
 
     Parameters
@@ -106,14 +118,16 @@ def show(task: str, /, *, as_json: AsJson = False, place: Place = HERE) -> int:
     settings = place.settings()
 
     async def work() -> int:
-        async with reader(settings) as (_, queries):
-            detail = await queries.task(settings.project, name)
-        if detail is None:
-            raise Stop(
-                Exit.NOT_FOUND, f"there is no task {name} in the project {settings.project}: see `troupe task list`"
-            )
+        async with reader(settings) as (store, queries):
+            opener = opener_of(settings, store, sealed)
+            found = await queries.task(settings.project, name)
+            if found is None:
+                raise Stop(
+                    Exit.NOT_FOUND, f"there is no task {name} in the project {settings.project}: see `troupe task list`"
+                )
+            (detail,) = await opener.rows(settings.project, [found])
         output.data(detail) if as_json else _tell(detail)
-        return Exit.OK
+        return opener.ended()
 
     return execute(work)
 
@@ -125,12 +139,26 @@ def _id(text: str) -> str:
         raise Stop(Exit.USAGE, str(error)) from error
 
 
+def _person(person: str, contact: str) -> str:
+    if person and not is_person(person):
+        raise Stop(
+            Exit.USAGE, "--person is to be a pseudonymous id of letters, digits, '_' and '-': no name, no address"
+        )
+    if contact and not person:
+        raise Stop(Exit.USAGE, "--contact is about somebody: name them with --person")
+    if len(contact) > CONTACT_LENGTH_MAX:
+        raise Stop(Exit.USAGE, f"--contact has {len(contact)} characters, limit {CONTACT_LENGTH_MAX}")
+    return person
+
+
 def _tell(detail: TaskDetail) -> None:
     task = detail.task
+    concerns = (("Person", task.person), ("Contact", task.contact or "-")) if task.person else ()
     for name, value in (
         ("Task", task.task),
         ("Title", task.title),
         ("Repository", task.repo or "-"),
+        *concerns,
         ("Status", task.status),
         ("Verdict", task.verdict or "-"),
         ("Summary", task.summary or "-"),

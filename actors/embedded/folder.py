@@ -5,6 +5,7 @@
     servers.json   which servers run (pid, port, start time); 0600
     secrets/       one file a secret; 0600
     postgres/ nats/ workspaces/ logs/
+    companies/     a folder for each other company on the same servers (a fork's): its lock, log, workspaces, reports
 
 The folder is 0700 and belongs to the user who opened it. Its parents are never changed.
 """
@@ -14,7 +15,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -34,9 +35,11 @@ PID_BYTES_MAX = 32
 
 @dataclass(frozen=True)
 class StateFolder:
-    """An opened state folder. Make one with `open` or `ephemeral`."""
+    """An opened state folder. Make one with `open` or `ephemeral`. `company`: which of the companies on its servers is
+    meant ("": the folder's first one)."""
 
     path: Path
+    company: str = ""
 
     @classmethod
     def open(cls, path: Path | str | None = None, environment: Mapping[str, str] = os.environ) -> Self:
@@ -64,6 +67,26 @@ class StateFolder:
             if descriptor is not None:
                 os.close(descriptor)
 
+    def of(self, company: str) -> Self:
+        """The same folder for another company on its servers."""
+        folder = type(self)(self.path, company)
+        for part in ("workspaces", "logs"):
+            (folder.own / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def own(self) -> Path:
+        """What belongs to this company alone."""
+        return self.path / "companies" / self.company if self.company else self.path
+
+    @property
+    def company_log(self) -> Path:
+        return self.own / "logs" / "company.log"
+
+    @property
+    def reports(self) -> Path:
+        return self.own / "reports"
+
     @property
     def postgres(self) -> Path:
         return self.path / "postgres"
@@ -74,7 +97,7 @@ class StateFolder:
 
     @property
     def workspaces(self) -> Path:
-        return self.path / "workspaces"
+        return self.own / "workspaces"
 
     @property
     def logs(self) -> Path:
@@ -83,10 +106,10 @@ class StateFolder:
     @asynccontextmanager
     async def locked(self) -> AsyncGenerator[None]:
         """Be the one company on this folder inside the block. FolderLocked, at once, when another is."""
-        lock = self.path / _COMPANY_LOCK
+        lock = self.own / _COMPANY_LOCK
         descriptor = try_lock(lock)
         if descriptor is None:
-            raise FolderLocked(self.path, self.holder())
+            raise FolderLocked(self.own, self.holder())
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -98,7 +121,7 @@ class StateFolder:
     def holder(self) -> int | None:
         """The pid the last company wrote on taking the lock and has not cleared; only FolderLocked proves it lives."""
         try:
-            text = (self.path / _COMPANY_LOCK).read_bytes()[:PID_BYTES_MAX]
+            text = (self.own / _COMPANY_LOCK).read_bytes()[:PID_BYTES_MAX]
         except FileNotFoundError:
             return None
         return int(text) if text.strip().isdigit() else None
@@ -107,7 +130,7 @@ class StateFolder:
         """The secret of that name, made of SECRET_BYTES random bytes at its first use. Safe inside a URL."""
         path = self.path / "secrets" / name
         if not path.exists():
-            write_private(path, secrets.token_urlsafe(SECRET_BYTES).encode())
+            write_private(path, secrets.token_urlsafe(SECRET_BYTES).encode(), replace=False)
         return path.read_text(encoding="ascii").strip()
 
 
@@ -126,8 +149,9 @@ def default_path(environment: Mapping[str, str] = os.environ) -> Path:
     return state_home / "troupe" / "default"
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace the file by one of mode 0600 with `content`; a crash leaves the old file or the new one, whole."""
+def write_private(path: Path, content: bytes, replace: bool = True) -> None:
+    """Replace the file by one of mode 0600 with `content`; a crash leaves the old file or the new one, whole. Without
+    `replace` the file that is there stays, also one that another process makes at the same time."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -135,7 +159,12 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        if replace:
+            partial.replace(path)
+        else:
+            with suppress(FileExistsError):
+                os.link(partial, path)
+            partial.unlink()
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

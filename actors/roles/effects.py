@@ -82,6 +82,8 @@ def make_role(playbook: Playbook) -> Kind[State]:
         name=playbook.role,
         commands=role.COMMANDS,
         events=role.EVENTS,
+        retired=role.RETIRED,
+        state=State,
         initial=initial,
         decide=decide,
         evolve=evolve,

@@ -1,4 +1,5 @@
-"""Actors come to life by folding their stream, and stay in memory while they are used. Committed state only."""
+"""Actors come to life by folding their stream (folding.py), and stay in memory while they are used. Committed state
+only."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -6,9 +7,10 @@ from collections.abc import Sequence
 import anyio
 import structlog
 
+from actors.runtime.folding import Fold, Unfoldable
 from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import Mailboxes
-from actors.runtime.turn import Loaded, plain
+from actors.runtime.turn import Loaded
 from eventstore.store import EventStore, StoreUnavailable
 from protocol.subjects import Address
 
@@ -56,27 +58,18 @@ class ActorCache:
                 group.start_soon(load, address)
 
     async def _load(self, address: Address) -> None:
-        kind = self._kinds[address.kind]
-        state, version = kind.initial(address), 0
+        folding = Fold(self._store, self._kinds[address.kind], address)
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                page = await self._store.read_stream(address, version)
+                self.remember(address, await folding.finish())
+                return
             except StoreUnavailable as error:
                 log.warning("activation.waits", actor=str(address), error=str(error))
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_S_MAX)
-                continue
-            if not page:
-                self.remember(address, Loaded(state, version))
-                return
-            try:
-                for recorded in page:
-                    state = kind.evolve(state, kind.event_vocabulary.decode(recorded.body, recorded.type))
-                    version = recorded.version
-            except Exception as error:  # noqa: BLE001 - whatever a core raises on its history, the others go on
+            except Unfoldable as error:
                 # An event of another version of us: deciding on half a state would be worse than waiting.
-                words = plain(f"event {version + 1}: {type(error).__name__}: {error}")
-                log.error("activation.parked", actor=str(address), error=words)
-                self._mailboxes.park(address, words)
+                log.error("activation.parked", actor=str(address), error=str(error))
+                self._mailboxes.park(address, str(error))
                 return

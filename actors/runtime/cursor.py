@@ -23,6 +23,10 @@ class Cursors:
         self._last = START
         self.generation = 0
         self.open_count = 0
+        # The highest sequence whose message may be more than a doorbell, the messages that may be about somebody, and
+        # below which nobody knows: what was settled before this feed began was not seen by this process.
+        self.content = self.unknown_below = self._highest()
+        self.personal: set[int] = set()
 
     def lowest(self) -> Place:
         """The lowest cursor: the feed must begin after it, what is below it is settled for good."""
@@ -42,6 +46,16 @@ class Cursors:
         self._open[partition][sequence] = before
         self.open_count += 1
         return True
+
+    def heard_content(self, sequence: int) -> None:
+        """The message with that sequence is no doorbell: something is in it."""
+        self.content = max(self.content, sequence)
+
+    def purged(self, sequence: int) -> None:
+        """The stream begins at that sequence now, and nothing is left of what was before."""
+        self.personal = {left for left in self.personal if left >= sequence}
+        if self.unknown_below <= sequence:
+            self.unknown_below = 0
 
     def settle(self, partition: int, sequence: int, generation: int) -> None:
         """The message is applied, silent, refused or quarantined, and that is committed."""
@@ -69,6 +83,7 @@ class Cursors:
         """The stream is not the one we settled: begin again; what is known will be refused."""
         for partition in partitions:
             self._floor[partition] = START
+        self.personal.clear()  # They were of that other stream.
         self.replay_from_store()
 
     def replay_from_store(self) -> None:
@@ -77,6 +92,10 @@ class Cursors:
         self._last = START
         self.generation += 1
         self.open_count = 0
+        self.content = self.unknown_below = self._highest()
+
+    def _highest(self) -> int:
+        return max(map(_sequence, self._floor.values()), default=0)
 
 
 def _sequence(place: Place) -> int:

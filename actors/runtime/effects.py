@@ -2,12 +2,13 @@
 
 A worker that dies leaves its claim to run out; another then performs again with the same key (repeatable work is paid
 twice, idempotent work is not). An effect always ends: when every attempt failed, the performer words the failure and
-the actor hears it. Work and its outcome never touch an actor's state.
+the actor hears it. Work and its outcome never touch an actor's state. In a fork the record is asked first.
 """
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import anyio
@@ -19,6 +20,7 @@ from structlog.contextvars import bind_contextvars
 from actors.runtime.kind import EffectCall, Performer
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ports import Bus, Clock
+from actors.runtime.record import Record
 from actors.runtime.turn import plain
 from eventstore.store import ClaimedEffect, EffectOutcome, EventStore, StoreUnavailable
 from protocol.codec import BODY_BYTES_MAX, encode
@@ -32,6 +34,7 @@ BACKOFF_FIRST_S = 0.5
 BACKOFF_S_MAX = 30.0
 OUTCOME_BYTES_MAX = BODY_BYTES_MAX // 2  # The event made of it must fit too.
 
+T = TypeVar("T")
 log = structlog.get_logger("effects")
 
 
@@ -45,8 +48,10 @@ class EffectWorker:
         performers: Mapping[str, Performer],
         clock: Clock,
         metrics: RuntimeMetrics | None = None,
+        record: Record | None = None,
     ) -> None:
         self.worker: UUID = uuid4()
+        self._record = record
         self._store, self._bus, self._performers, self._clock = store, bus, performers, clock
         self._metrics = metrics or RuntimeMetrics()
         self._running = dict.fromkeys(performers, 0)
@@ -134,6 +139,10 @@ class EffectWorker:
             log.error("effects.undecodable", key=effect.key, error=str(error))
             await self._until_stored(lambda: self._store.retry_effect(self._current(effect), BACKOFF_S_MAX))
             return "undecodable", None
+        if (record := self._record) is not None:
+            answer = await self._until_stored(lambda: record.answer(performer, call, work, effect.body))
+            if answer is not None:
+                return "recorded", answer
         if effect.safety == "once" and call.attempt > 1:
             words = "an earlier attempt did not come back; what it did is unknown"
             return "given_up", performer.give_up(call, work, words)
@@ -166,13 +175,13 @@ class EffectWorker:
         """The effect under the claim this worker has now."""
         return self._claims[_id_of(effect)]
 
-    async def _until_stored(self, write: Callable[[], Awaitable[bool]]) -> bool:
+    async def _until_stored(self, call: Callable[[], Awaitable[T]]) -> T:
         delay_s = BACKOFF_FIRST_S
         while True:
             try:
-                return await write()
+                return await call()
             except StoreUnavailable as error:
-                log.warning("effects.write_waits", error=str(error))
+                log.warning("effects.store_waits", error=str(error))
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, BACKOFF_S_MAX)
 

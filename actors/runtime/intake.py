@@ -2,7 +2,8 @@
 
 A doorbell only names an actor: its rows are read from the store, oldest first, so a send can neither be lost with the
 broker nor overtake an older one. A stream that is not the one we settled (its witness differs) is read from its
-beginning; what was settled before is known to the store and refused there.
+beginning; what was settled before is known to the store and refused there. Personal text is sealed on its way in: what
+is put into a mailbox holds none.
 """
 
 import anyio
@@ -13,7 +14,9 @@ from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import OPEN_COMMANDS_MAX, Mailboxes, from_message, from_row
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ports import Bus, BusUnavailable, Clock, CommandFeed, FeedLost, StoredMessage
-from actors.runtime.turn import plain
+from actors.runtime.score import Score
+from actors.runtime.sealing import Sealer, may_be_personal
+from actors.runtime.turn import Pending, plain
 from eventstore.store import EventStore, StoreUnavailable
 from protocol.codec import encode
 from protocol.envelope import BadHeader, from_headers
@@ -41,8 +44,12 @@ class Intake:
         cursors: Cursors,
         clock: Clock,
         metrics: RuntimeMetrics | None = None,
+        sealer: Sealer | None = None,
+        score: Score | None = None,
     ) -> None:
         self._store, self._bus, self._kinds = store, bus, kinds
+        self._sealer = sealer or Sealer()
+        self._score = score
         self._metrics = metrics or RuntimeMetrics(kinds=kinds)
         self._mailboxes, self._cursors, self._clock = mailboxes, cursors, clock
 
@@ -98,8 +105,11 @@ class Intake:
         while True:
             messages = await feed.next()
             rung: dict[Address, None] = {}
-            for message in messages:
-                await self._accept(message, rung)
+            arrived = [command for message in messages for command in await self._accepted(message, rung)]
+            for command in await self._sealer.seal(arrived):
+                if may_be_personal(command):
+                    self._cursors.personal.add(command.sequence)
+                self._mailboxes.put(command)
             await self.fetch(list(rung))
             while self._crowded():  # noqa: ASYNC110 - back-pressure; commits make room
                 await anyio.sleep(PAUSE_S)
@@ -107,26 +117,30 @@ class Intake:
     def _crowded(self) -> bool:
         return self._cursors.open_count + self._mailboxes.waiting > OPEN_COMMANDS_MAX
 
-    async def _accept(self, message: StoredMessage, rung: dict[Address, None]) -> None:
+    async def _accepted(self, message: StoredMessage, rung: dict[Address, None]) -> list[Pending]:
+        """The message as a command; none when it was a doorbell, is not new, or has no address."""
         try:
             partition, address = parse_stored_subject(message.subject, self._bus.root)
         except BadSubject as error:
+            self._cursors.heard_content(message.sequence)
+            self._cursors.personal.add(message.sequence)
             await self._turn_away(message, str(error))
-            return
+            return []
         if not self._cursors.see(partition, message.sequence, message.witness(self._bus.stream)):
-            return
+            return []
         generation = self._cursors.generation
         if any(name.lower() == "troupe-outbox" for name in message.headers):
             # The rows are in the store whatever happens to this message: it is settled by having been heard.
             rung[address] = None
             self._cursors.settle(partition, message.sequence, generation)
-            return
-        self._mailboxes.put(
+            return []
+        self._cursors.heard_content(message.sequence)
+        return [
             from_message(
                 self._kinds, address, message.identity(self._bus.stream), message.sequence, generation, message.headers,
                 message.body, message.at, self._clock(),
             )
-        )  # fmt: skip
+        ]  # fmt: skip
 
     async def _turn_away(self, message: StoredMessage, error: str) -> None:
         """Nothing can be kept of a command for a name no actor can have; its asker is told."""
@@ -148,5 +162,5 @@ class Intake:
         if len(rows) == ROWS_MAX and len(receivers) > 1:
             # One actor's many rows must not hide the others'. What does not fit now is rung for again by the sweeper.
             rows = [row for receiver in receivers for row in await self._store.pending_sends([receiver], ROWS_MAX)]
-        for row in rows:
+        for row in rows if self._score is None else await self._score.admit(rows):
             self._mailboxes.put(from_row(self._kinds, row))

@@ -5,7 +5,8 @@ next state. `react(state, event)` sees the state after its event and says what f
 the event, never on activation. The world is touched by performers only, outside the turn; they answer with a command.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -13,8 +14,9 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from protocol.codec import Vocabulary
-from protocol.message import Command, Event
+from protocol.message import Command, Event, tag_of
 from protocol.subjects import Address
+from protocol.upcast import Upcast, leading_to
 
 S = TypeVar("S")
 Safety = Literal["idempotent", "repeatable", "once"]
@@ -61,7 +63,11 @@ Reaction = Send | Timer | Cancel | Effect
 class Kind(Generic[S]):
     """One kind of actor. `external` are the commands people and programs may send; all others only come from actors.
 
-    `correlates`: everything this actor's commands cause is correlated by the actor's own name (a task).
+    `correlates`: everything this actor's commands cause is correlated by the actor's own name (a task). `retired`: how
+    commands and events with retired tags are read; ValueError for one that leads to none of its messages.
+
+    `state` is the type of its state where snapshots of it may be kept: what msgspec writes of it as JSON it must read
+    back as an equal value. Raise `state_version` when `evolve` comes to another state from the same events.
     """
 
     name: str
@@ -73,12 +79,27 @@ class Kind(Generic[S]):
     react: Callable[[S, Any], tuple[Reaction, ...]]
     external: tuple[type[Command], ...] = ()
     correlates: bool = False
+    retired: tuple[Upcast, ...] = ()
+    state: type[S] | None = None
+    state_version: int = 1
+    state_schema: str = field(init=False, default="")
     command_vocabulary: Vocabulary[Command] = field(init=False)
     event_vocabulary: Vocabulary[Event] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "command_vocabulary", Vocabulary(self.commands))
-        object.__setattr__(self, "event_vocabulary", Vocabulary(self.events))
+        asked, stated = (self._leading_to(classes) for classes in (self.commands, self.events))
+        # What leads to neither is given to both, and so refused.
+        lost = tuple(upcast for upcast in self.retired if upcast not in asked and upcast not in stated)
+        object.__setattr__(self, "command_vocabulary", Vocabulary(self.commands, (*asked, *lost)))
+        object.__setattr__(self, "event_vocabulary", Vocabulary(self.events, (*stated, *lost)))
+        if self.state is not None:
+            # With the events: who does not know one of them must not get round it by way of a snapshot.
+            described = (msgspec.json.schema(self.state), self.event_vocabulary.tags)
+            digest = hashlib.sha256(msgspec.json.encode(described, order="deterministic")).hexdigest()
+            object.__setattr__(self, "state_schema", f"{self.state_version}:{digest}")
+
+    def _leading_to(self, classes: Iterable[type[Command] | type[Event]]) -> tuple[Upcast, ...]:
+        return leading_to({tag_of(cls) for cls in classes}, self.retired)
 
 
 @dataclass(frozen=True, slots=True)

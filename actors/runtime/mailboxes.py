@@ -3,6 +3,7 @@
 In memory only. After a crash the feed begins again at the cursor and outbox rows are still in the store.
 """
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -19,6 +20,8 @@ from protocol.subjects import Address
 
 OPEN_COMMANDS_MAX = 4_096  # Open commands of one process; beyond it the feed waits.
 TYPE_LENGTH_MAX = 128  # Characters kept of what was sent as a type.
+# A decoder's words about a value that is none of the allowed ones: the value is content, its place is enough.
+_QUOTED = re.compile(r"(Invalid (?:enum )?value) '.*?'(?= - at `|$)", re.DOTALL)
 
 
 class Mailboxes:
@@ -154,7 +157,8 @@ def _decode(kinds: Kinds, address: Address, body: bytes, external: bool) -> tupl
     try:
         command = kind.command_vocabulary.decode(body)
     except Malformed as error:
-        return None, Refusal("malformed", f"{address}: {error}")
+        said = _QUOTED.sub(r"\1", str(error))
+        return None, Refusal("malformed", f"{address}: {said}")
     if external and not isinstance(command, kind.external):
         return None, Refusal(
             "internal", f"{_tag(body)} is a word between actors; {address.kind} takes it from nobody else"

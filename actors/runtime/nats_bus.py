@@ -5,13 +5,12 @@ from the cursor. `flush` is no barrier and publishes are not awaited: the outbox
 """
 
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Self
 
 import anyio
-import msgspec
 import nats.errors
 import nats.js.errors
 import structlog
@@ -31,11 +30,15 @@ from nats.js.api import (
 
 from actors.runtime.nats_client import CONNECT_S_MAX, RECONNECT_WAIT_S, TolerantClient, connect
 from actors.runtime.nats_feed import NatsFeed
-from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost, StoredMessage
+from actors.runtime.nats_messages import Unanswered, stored_message
+from actors.runtime.nats_messages import erase as erase_messages
+from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost
 from protocol.subjects import ROOT, Address, check_token, command_subject, dead_subject, effect_subject, transform
 
 STREAM = "COMMANDS"
+SCHEMA = "troupe"  # The log of a state folder's first company; that of every other one, a fork's too, keeps to itself.
 STREAM_BYTES_MAX = 1024**3  # Full: publishers are told to wait; it is purged below the lowest cursor.
+FORK_STREAM_BYTES_MAX = 64 * 1024**2  # The server sets it aside, and there may be many forks.
 DUPLICATE_WINDOW_S = 0.1  # Ids are ours (ce-id); the stream's own dedupe must never swallow a message.
 REQUEST_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 3.0  # For one small message; the server takes milliseconds.
@@ -44,7 +47,16 @@ CONSUMER_IDLE_S = 60.0
 log = structlog.get_logger("bus")
 _FAILED = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 _PROBE = Address("troupe", "runtime", "probe")  # No actor: its doorbell finds no mail.
-_DIGITS_KEPT = 6  # Of a stored time's fraction of a second: microseconds.
+
+
+def stream_of(root: str) -> str:
+    """The stream that holds the commands below `root`."""
+    return STREAM if root == ROOT else f"{STREAM}_{root}"
+
+
+def root_of(schema: str) -> str:
+    """The first token of every subject of the company on that log: another's hears nothing of it."""
+    return ROOT if schema == SCHEMA else f"{ROOT}-{schema}"
 
 
 class NatsBus:
@@ -56,7 +68,7 @@ class NatsBus:
     def __init__(self, url: str, token: str, root: str, stream_bytes_max: int) -> None:
         self.client: Client = TolerantClient()
         self._url, self._token, self._root, self._stream_bytes_max = url, token, root, stream_bytes_max
-        self._stream = STREAM if root == ROOT else f"{STREAM}_{root}"
+        self._stream = stream_of(root)
         self._feeds: set[NatsFeed] = set()
         self._wakes: dict[str, Callable[[], None]] = {}
         self._closing = False
@@ -77,9 +89,10 @@ class NatsBus:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, token: str = "", root: str = ROOT, stream_bytes_max: int = STREAM_BYTES_MAX
+        cls, url: str, token: str = "", root: str = ROOT, stream_bytes_max: int = STREAM_BYTES_MAX, anew: bool = False
     ) -> "AsyncGenerator[Self]":
-        """Connect and see that COMMANDS is there as we need it. BusUnavailable when that cannot be."""
+        """Connect and see that COMMANDS is there as we need it; `anew` without what another company left in it.
+        BusUnavailable when that cannot be."""
         bus = cls(url, token, check_token("root", root), stream_bytes_max)
         try:
             await bus._connect()
@@ -87,6 +100,8 @@ class NatsBus:
             why = str(error) or bus._trouble or f"no answer within {CONNECT_S_MAX:g} s"
             raise BusUnavailable(f"cannot connect to NATS at {url}: {why}; is nats-server running?") from error
         try:
+            if anew:
+                await bus.remove_stream()
             await bus.ensure_stream()
             yield bus
         finally:
@@ -162,6 +177,15 @@ class NatsBus:
         except _FAILED as error:
             raise BusUnavailable(f"cannot create the stream {self.stream}: {error}") from error
 
+    async def remove_stream(self) -> None:
+        """Remove COMMANDS with all that is in it, if it is there."""
+        try:
+            await self._js.delete_stream(self.stream)
+        except nats.js.errors.NotFoundError:
+            return
+        except _FAILED as error:
+            raise BusUnavailable(f"cannot remove the stream {self.stream}: {error}") from error
+
     async def open_feed(self, after: int) -> CommandFeed:
         if not self.client.is_connected:  # What is asked now would be sent to a server that is only just waking up.
             raise BusUnavailable(f"cannot read the stream {self.stream}: there is no connection to NATS")
@@ -187,22 +211,15 @@ class NatsBus:
 
     async def witness_at(self, sequence: int) -> str:
         try:
-            # Not a direct get: the leader's word is asked for, and it carries the stored time.
-            response = await self.client.request(
-                f"$JS.API.STREAM.MSG.GET.{self.stream}", b'{"seq":%d}' % sequence, timeout=REQUEST_TIMEOUT_S
-            )
-            answer = msgspec.json.decode(response.data, type=_GetResponse)
-        except (*_FAILED, msgspec.DecodeError) as error:
+            found = await stored_message(self.client, self.stream, sequence, REQUEST_TIMEOUT_S)
+        except (*_FAILED, Unanswered) as error:
             raise BusUnavailable(f"cannot read message {sequence} of {self.stream}: {error}") from error
-        if answer.message is None:
-            if answer.error is not None and answer.error.code != 404:
-                raise BusUnavailable(f"cannot read message {sequence} of {self.stream}: {answer.error.description}")
-            return ""
-        found = answer.message
-        return StoredMessage(sequence, found.subject, {}, b"", _stored_at(found.time)).witness(self.stream)
+        return "" if found is None else found.witness(self.stream)
 
-    async def purge_below(self, sequence: int) -> None:
+    async def purge_below(self, sequence: int, erase: Collection[int] = (), erase_all_below: int = 0) -> None:
         try:
+            if erase or erase_all_below:
+                await erase_messages(self._js, self.stream, erase, erase_all_below, sequence)
             await self._js.purge_stream(self.stream, seq=sequence)
         except _FAILED as error:
             raise BusUnavailable(f"cannot purge the stream {self.stream}: {error}") from error
@@ -261,27 +278,6 @@ class NatsBus:
             await self.client.publish(subject, body, headers=headers)
         except (*_FAILED, ValueError) as error:
             log.warning("nats.publish_failed", subject=subject, error=f"{type(error).__name__}: {error}")
-
-
-class _Stored(msgspec.Struct):
-    subject: str
-    time: str
-
-
-class _ApiError(msgspec.Struct):
-    code: int = 0
-    description: str = ""
-
-
-class _GetResponse(msgspec.Struct):
-    message: _Stored | None = None
-    error: _ApiError | None = None
-
-
-def _stored_at(text: str) -> datetime:
-    """An RFC 3339 time of the server's, in whole microseconds: further digits are cut off, missing ones are zeros."""
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{seconds}.{fraction[:_DIGITS_KEPT].ljust(_DIGITS_KEPT, '0')}+00:00")
 
 
 def utc_now() -> datetime:

@@ -4,7 +4,7 @@ The bus is the road, never the arbiter: it may lose, repeat and delay. Nothing b
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -83,8 +83,9 @@ class Bus(Protocol):
         asked."""
         ...
 
-    async def purge_below(self, sequence: int) -> None:
-        """Drop the commands below `sequence`; the one at it stays, as the witness."""
+    async def purge_below(self, sequence: int, erase: Collection[int] = (), erase_all_below: int = 0) -> None:
+        """Drop the commands below `sequence`; the one at it stays, as the witness. Of those with a sequence in `erase`,
+        or below `erase_all_below`, nothing is left on the broker's disk either."""
         ...
 
     async def ring(self, receivers: Sequence[Address]) -> None:

@@ -19,7 +19,12 @@ from actors.runtime.mailboxes import Mailboxes
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ownership import Ownership
 from actors.runtime.ports import Bus, Clock
+from actors.runtime.record import Record
+from actors.runtime.score import Score
+from actors.runtime.sealing import Sealer
 from actors.runtime.services import Sweeper, Timekeeper
+from eventstore.forking import Fork
+from eventstore.keyring import Keyring
 from eventstore.store import EventStore, StoreError
 from protocol.subjects import PARTITIONS
 
@@ -53,9 +58,12 @@ async def running(
     clock: Clock,
     alone: bool,
     metrics: RuntimeMetrics | None = None,
+    keyring: Keyring | None = None,
+    fork: Fork | None = None,
 ) -> AsyncGenerator[Runtime]:
     """Run the company until the block ends. `alone`: no other process can be alive on this log (we hold its folder's
-    lock), so leases and effect claims of the dead are taken over at once."""
+    lock), so leases and effect claims of the dead are taken over at once. Without a keyring personal text is
+    refused. In a `fork` the original's order of commands is kept, and its record answers effects."""
     partitions = list(range(PARTITIONS))
     metrics = metrics or RuntimeMetrics(kinds=kinds)
     ownership = Ownership(store, partitions, alone, metrics)
@@ -66,7 +74,9 @@ async def running(
         store, bus, kinds, mailboxes, cursors, ownership.held, clock, ownership.valid, timekeeper.changed,
         metrics,
     )  # fmt: skip
-    worker = EffectWorker(store, bus, performers, clock, metrics)
+    record = Record(store.forks, kinds, fork.live) if fork else None
+    score = Score(store, bus, mailboxes, tuple(performers)) if fork else None
+    worker = EffectWorker(store, bus, performers, clock, metrics, record)
     if alone:
         freed = await store.release_claims(worker.worker)
         log.info("supervisor.took_over", effects=freed)
@@ -74,7 +84,10 @@ async def running(
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(ownership.run)
-            group.start_soon(Intake(store, bus, kinds, mailboxes, cursors, clock, metrics).run)
+            intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, Sealer(keyring), score)
+            group.start_soon(intake.run)
+            if score is not None:
+                group.start_soon(score.run)
             group.start_soon(committer.run)
             group.start_soon(Sweeper(store, bus, cursors, partitions, metrics).run)
             group.start_soon(timekeeper.run)

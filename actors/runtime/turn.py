@@ -5,16 +5,17 @@ Pure but for the clock reading it is given. Nothing here is visible to anyone be
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from actors.runtime.kind import Cancel, Effect, Kind, Reaction, Send, Timer
+from actors.runtime.follow import encoded, followed
+from actors.runtime.kind import Cancel, Kind
 from eventstore.store import NewEffect, NewEvent, NewSend, NewTimer, Settled, Unit
-from protocol.codec import BODY_BYTES_MAX, encode
+from protocol.codec import encode
 from protocol.envelope import Envelope, to_headers
-from protocol.message import Command, Event, Refusal, tag_of
+from protocol.message import Command, Event, Refusal
 from protocol.reply import Reply
-from protocol.subjects import Address, check_address, partition_of
+from protocol.subjects import Address, partition_of
 
 EVENTS_MAX = 256  # One command that causes more is a broken core, not a big decision.
 DETAIL_LENGTH_MAX = 2_000  # Characters of what is said of a refusal or a broken turn.
@@ -119,34 +120,25 @@ class Turn:
         self._settle(pending, "accepted" if decided else "silent", first)
 
     def _apply(self, event: Event, pending: Pending) -> None:
-        tag, body = _encoded(event)
+        tag, body = encoded(event)
         # State is folded from what will be read back: a replay comes to the same, and an event that cannot be read
         # back breaks this turn instead of every later one.
         event = self.kind.event_vocabulary.decode(body, tag)
         self.events.append(NewEvent(tag, body, pending.at, pending.correlation, pending.id))
         self.state = self.kind.evolve(self.state, event)
         self.version += 1
-        cause = self.address.reference(self.version)
-        for n, reaction in enumerate(self.kind.react(self.state, event)):
-            self._follow(reaction, cause, n, pending.correlation)
-
-    def _follow(self, reaction: Reaction, cause: str, n: int, correlation: str) -> None:
-        match reaction:
-            case Send(kind, name, command):
-                to = check_address(Address(self.address.project, kind, name))
-                sender = f"{self.address.kind}/{self.address.name}"
-                tag, body = _encoded(command)
-                self.sends.append(
-                    NewSend(f"{cause}.{n}", to, partition_of(to), sender, tag, body, self.now, correlation, cause)
-                )
-            case Timer(key, after_s, command):
-                due = self.now + timedelta(seconds=after_s)
-                self.timers[key] = NewTimer(key, due, *_encoded(command), correlation, cause)
-            case Cancel(key):
-                self.timers.pop(key, None)
-                self.cancels.append(key)
-            case Effect(kind, work, safety):
-                self.effects.append(NewEffect(f"{cause}.{n}", kind, safety, encode(work), self.now, correlation, cause))
+        reactions = self.kind.react(self.state, event)
+        for what in followed(reactions, self.address, self.version, self.now, pending.correlation):
+            match what:
+                case NewSend():
+                    self.sends.append(what)
+                case NewTimer(key=key):
+                    self.timers[key] = what
+                case Cancel(key):
+                    self.timers.pop(key, None)
+                    self.cancels.append(key)
+                case NewEffect():
+                    self.effects.append(what)
 
     def _settle(self, pending: Pending, outcome: Any, first: int, refusal: Refusal | None = None) -> None:
         self.settled.append(settled(pending, outcome, "" if refusal is None else detail_of(refusal)))
@@ -155,14 +147,6 @@ class Turn:
             code, message = (refusal.code, plain(refusal.message)) if refusal else ("", "")
             reply = Reply(outcome, pending.id, str(self.address), events=references, code=code, message=message)
             self.replies.append((pending.envelope.reply_to, reply, first - self.before.version - 1))
-
-
-def _encoded(message: Event | Command) -> tuple[str, bytes]:
-    """Tag and body, or ValueError for a message too big to be stored and sent."""
-    tag, body = tag_of(message), encode(message)
-    if len(body) > BODY_BYTES_MAX:
-        raise ValueError(f"{tag} has {len(body)} bytes, limit {BODY_BYTES_MAX}; big content belongs in a blob")
-    return tag, body
 
 
 def detail_of(refusal: Refusal) -> str:

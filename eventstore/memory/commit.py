@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from eventstore.errors import StoreError
-from eventstore.memory.tables import Tables
+from eventstore.memory.tables import Kept, Tables
 from eventstore.postgres.batch import caused
 from eventstore.records import Batch, InboxRow, Unit, Verdict
 from protocol.subjects import Address
@@ -15,8 +15,9 @@ def commit_batch(tables: Tables, batch: Batch, now: datetime) -> tuple[Verdict, 
     winners = [n for n, verdict in enumerate(verdicts) if verdict.status == "committed"]
     _check_effects(tables, [batch.units[n] for n in winners])
     before = tables.head
+    link = len(tables.links) + any(batch.units[n].events for n in winners)
     for n in winners:
-        verdicts[n] = _write(tables, batch.units[n], now)
+        verdicts[n] = _write(tables, batch.units[n], now, link)
     tables.seal(before)
     kept = {unit.partition for unit, v in zip(batch.units, verdicts, strict=True) if v.status != "committed"}
     for fence in batch.fences:
@@ -70,7 +71,7 @@ def _check_effects(tables: Tables, winners: list[Unit]) -> None:
         raise StoreError("commit: an effect's key is already in use; derive keys from the event that wants the effect")
 
 
-def _write(tables: Tables, unit: Unit, now: datetime) -> Verdict:
+def _write(tables: Tables, unit: Unit, now: datetime, link: int) -> Verdict:
     before = tables.head
     tables.write(unit.address, unit.events, fenced=True)
     by_command = caused(unit.events)
@@ -81,5 +82,6 @@ def _write(tables: Tables, unit: Unit, now: datetime) -> Verdict:
             position = before + 1 + first if count else 0
             row = InboxRow(c.id, unit.address, c.type, c.outcome, c.detail, position, count)
             tables.inbox[unit.address.project, c.id, c.outbox_id] = row
+            tables.kept[unit.address.project, c.id, c.outbox_id] = Kept(link, now, c.body, c.headers)
     tables.follow(unit, now)
     return Verdict("committed", before + 1 if unit.events else 0)

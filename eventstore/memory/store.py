@@ -3,19 +3,25 @@
 For simulations and tests that need no server. One event loop; every call is atomic. Time comes from `now`.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import anyio
 from anyio.lowlevel import checkpoint
 
-from eventstore.checks import check_after, check_append, check_batch, check_sha256
+from eventstore.appending import append_one, one_write
+from eventstore.checks import check_append, check_appends, check_batch
+from eventstore.memory.appending import append_all
+from eventstore.memory.archive import MemoryArchive, MemoryAudit
+from eventstore.memory.blobs import MemoryBlobs
 from eventstore.memory.commit import commit_batch
+from eventstore.memory.fork import MemoryForks
+from eventstore.memory.reading import MemoryLog
+from eventstore.memory.snapshots import MemorySnapshots
+from eventstore.memory.subject_keys import MemorySubjectKeys
 from eventstore.memory.tables import EffectRow, Partition, Tables, TimerRow
+from eventstore.records import Append, Appended
 from eventstore.store import (
-    PAGE_EVENTS_MAX,
     Batch,
     ClaimedEffect,
     EffectOutcome,
@@ -23,11 +29,7 @@ from eventstore.store import (
     Lease,
     NewEvent,
     PendingSend,
-    Recorded,
-    Selection,
-    StoreError,
     Verdict,
-    VersionConflict,
 )
 from protocol.subjects import Address
 
@@ -36,66 +38,37 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryStore:
+class MemoryStore(MemoryLog):
     """An EventStore in this process."""
 
-    def __init__(self, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, now: Callable[[], datetime] = _utc_now, tables: Tables | None = None) -> None:
+        super().__init__(tables or Tables())
         self._now = now
-        self._tables = Tables()
-        self._woken = anyio.Event()
+        self._tables.now = now
+        self.blobs = MemoryBlobs(self._tables, now)
+        self.archive = MemoryArchive(self._tables, self.blobs, self._ring)
+        self.audit = MemoryAudit(self._tables, self.blobs)
+        self.snapshots = MemorySnapshots(self._tables)
+        self.keys = MemorySubjectKeys(self._tables, now, self._ring)
+        self.forks = MemoryForks(self._tables, now, self._forked)
 
-    async def head(self) -> int:
+    async def append(
+        self, address: Address, events: Sequence[NewEvent], expected: int | None = None, id: str = ""
+    ) -> int:
+        async def submit(append: Append) -> Appended:
+            return (await self.append_all([append]))[0]
+
+        append = one_write(address, events, expected, id)
+        check_append(append)
+        return await append_one(submit, append) or await self.head()
+
+    async def append_all(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        check_appends(appends)
         await checkpoint()
-        return self._tables.head
-
-    async def read(
-        self,
-        after: int,
-        limit: int = PAGE_EVENTS_MAX,
-        upto: int | None = None,
-        selection: Selection | None = None,
-    ) -> list[Recorded]:
-        check_after(after)
-        await checkpoint()
-        wanted = selection or Selection()
-        page: list[Recorded] = []
-        for recorded in self._tables.events[after:upto]:
-            if len(page) == limit:
-                break
-            if _selects(wanted, recorded):
-                page.append(recorded)
-        return page
-
-    async def read_stream(self, address: Address, after: int = 0, limit: int = PAGE_EVENTS_MAX) -> list[Recorded]:
-        check_after(after)
-        await checkpoint()
-        stream = self._tables.streams.get(address)
-        return stream.events[after : after + limit] if stream else []
-
-    async def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        woken = self._woken
-        with anyio.move_on_after(timeout_s):
-            if self._tables.head <= position:
-                await woken.wait()
-            return True
-        return False
-
-    async def append(self, address: Address, events: Sequence[NewEvent], expected: int | None = None) -> int:
-        check_append(address, events)
-        await checkpoint()
-        stream = self._tables.streams.get(address)
-        if stream is not None and stream.fenced:
-            raise StoreError(f"append to {address}: the stream belongs to an actor; send the actor a command instead")
-        version = self._tables.version(address)
-        if expected is not None and expected != version:
-            raise VersionConflict(
-                f"append to {address}: expected version {expected}, found {version}; read the stream again"
-            )
         before = self._tables.head
-        self._tables.write(address, events, fenced=False)
-        self._tables.seal(before)
+        verdicts = append_all(self._tables, appends)
         self._ring(before)
-        return self._tables.head
+        return verdicts
 
     async def commit(self, batch: Batch) -> tuple[Verdict, ...]:
         check_batch(batch)
@@ -213,15 +186,11 @@ class MemoryStore:
         due = min((row.timer.due for row in self._tables.timers.values()), default=None)
         return None if due is None else (due - self._now()).total_seconds()
 
-    async def put_blob(self, project: str, content: bytes) -> str:
-        await checkpoint()
-        sha256 = hashlib.sha256(content).hexdigest()
-        self._tables.blobs[project, sha256] = content
-        return sha256
-
-    async def get_blob(self, project: str, sha256: str) -> bytes | None:
-        await checkpoint()
-        return self._tables.blobs.get((project, check_sha256(sha256).hex()))
+    def _forked(self, tables: Tables, family: MemoryForks) -> "MemoryStore":
+        store = MemoryStore(self._now, tables)
+        store.keys = self.keys
+        store.forks.family = family.family
+        return store
 
     def _held(self, partitions: Collection[int], owner: UUID) -> dict[int, Partition]:
         rows = self._tables.partitions
@@ -230,22 +199,6 @@ class MemoryStore:
     def _claimed(self, effect: ClaimedEffect) -> EffectRow | None:
         row = self._tables.effects.get((effect.address.project, effect.key))
         return row if row is not None and row.claim == effect.claim else None
-
-    def _ring(self, before: int) -> None:
-        if self._tables.head > before:
-            self._woken.set()
-            self._woken = anyio.Event()
-
-
-def _selects(s: Selection, recorded: Recorded) -> bool:
-    address = recorded.address
-    return (
-        (s.project is None or s.project == address.project)
-        and (s.kind is None or s.kind == address.kind)
-        and (s.name is None or s.name == address.name)
-        and (s.types is None or recorded.type in s.types)
-        and (s.correlation is None or s.correlation == recorded.correlation)
-    )
 
 
 def _claim(row: EffectRow, worker: UUID, until: datetime) -> ClaimedEffect:

@@ -1,12 +1,14 @@
 """What the in-memory store holds: the tables of the PostgreSQL schema as plain values. One event loop, no locks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from eventstore import chain
+from eventstore.forking import Fork, RecordedOutcome
 from eventstore.records import Fence, InboxRow, NewEffect, NewEvent, NewTimer, PendingSend, Recorded, Unit
+from eventstore.snapshots import Snapshot
 from protocol.subjects import Address
 
 
@@ -66,21 +68,52 @@ class EffectRow:
         self.worker = self.claim = self.claimed_until = None
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What an inbox row keeps besides what is asked for: the link (from 1) with which the command was settled, or the
+    last one before; when; and its bytes."""
+
+    link: int
+    at: datetime
+    body: bytes
+    headers: bytes = b""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Content, when it was put for the last time, and the digests its bytes name."""
+
+    content: bytes
+    touched_at: datetime
+    names: frozenset[bytes]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class Tables:
     """Everything. The methods are the few writes that more than one caller makes."""
 
+    now: Callable[[], datetime] = _utc_now
     events: list[Recorded] = field(default_factory=list[Recorded])
     streams: dict[Address, Stream] = field(default_factory=dict[Address, Stream])
     links: list[chain.Link] = field(default_factory=list[chain.Link])
     partitions: dict[int, Partition] = field(default_factory=dict[int, Partition])
     # By project, id and outbox id (0: an external command).
     inbox: dict[tuple[str, str, int], InboxRow] = field(default_factory=dict[tuple[str, str, int], InboxRow])
+    kept: dict[tuple[str, str, int], Kept] = field(default_factory=dict[tuple[str, str, int], Kept])
     outbox: dict[int, Waiting] = field(default_factory=dict[int, Waiting])
     timers: dict[tuple[Address, str], TimerRow] = field(default_factory=dict[tuple[Address, str], TimerRow])
     effects: dict[tuple[str, str], EffectRow] = field(default_factory=dict[tuple[str, str], EffectRow])
-    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict[tuple[str, str], bytes])
+    blobs: dict[tuple[str, str], Blob] = field(default_factory=dict[tuple[str, str], Blob])
+    # With what it hashed to when it was put.
+    snapshots: dict[Address, tuple[Snapshot, bytes]] = field(default_factory=dict[Address, tuple[Snapshot, bytes]])
     last_id: int = 0
+    fork: Fork | None = None
+    recorded: dict[tuple[str, str], RecordedOutcome] = field(default_factory=dict[tuple[str, str], RecordedOutcome])
+    score: dict[Address, list[tuple[int, str]]] = field(default_factory=dict[Address, list[tuple[int, str]]])
 
     @property
     def head(self) -> int:
@@ -105,18 +138,15 @@ class Tables:
             self.events.append(row)
             stream.events.append(row)
 
-    def seal(self, after: int) -> None:
-        """Link everything after position `after` into the chain, as one commit."""
+    def seal(self, after: int, at: datetime | None = None) -> None:
+        """Link everything after position `after` into the chain, as one commit taken then (None: now)."""
         if self.head == after:
             return
-        digest = chain.digest(
-            chain.event_bytes(
-                chain.stream_prefix(e.address), e.version, e.at, e.type, e.correlation, e.causation, e.body
-            )
+        leaves = [
+            chain.leaf(chain.stream_prefix(e.address), e.version, e.at, e.type, e.correlation, e.causation, e.body)
             for e in self.events[after:]
-        )
-        previous = self.links[-1].root if self.links else b""
-        self.links.append(chain.Link(after + 1, self.head, digest, chain.root(previous, after + 1, self.head, digest)))
+        ]
+        self.links.append(chain.link(self.links[-1] if self.links else None, after + 1, at or self.now(), leaves))
 
     def send(self, send: PendingSend, partition: int, now: datetime) -> None:
         self.outbox[send.outbox_id] = Waiting(send, partition, now)

@@ -10,19 +10,19 @@ from eventstore.records import Batch, NewEvent, Unit
 def arguments(batch: Batch) -> list[Any]:
     """The arrays, and the chain's digest at the end; `unit` columns count units from 1."""
     units = list(enumerate(batch.units, start=1))
-    tags = _Numbers()
+    tags = Numbers()
     rows_u, rows_c = _unit_rows(batch.units)
     return [
-        *_columns(5, [(f.partition, f.epoch, f.owner, f.cursor, f.witness) for f in batch.fences]),
-        *_columns(7, rows_u),
-        *_columns(3, shared(batch.units)),
-        *_columns(12, rows_c),
+        *columns(5, [(f.partition, f.epoch, f.owner, f.cursor, f.witness) for f in batch.fences]),
+        *columns(7, rows_u),
+        *columns(3, shared(batch.units)),
+        *columns(12, rows_c),
         tags.texts,
-        *_columns(
+        *columns(
             6,
             [(n, tags.number(e.type), e.at, e.correlation, e.causation, e.body) for n, u in units for e in u.events],
         ),
-        *_columns(
+        *columns(
             11,
             [
                 (n, s.id, s.to.kind, s.to.name, s.partition, s.sender, s.type, s.at, s.correlation, s.causation, s.body)
@@ -30,12 +30,12 @@ def arguments(batch: Batch) -> list[Any]:
                 for s in u.sends
             ],
         ),
-        *_columns(
+        *columns(
             7,
             [(n, t.key, t.due, t.type, t.correlation, t.causation, t.body) for n, u in units for t in u.timers],
         ),
-        *_columns(2, [(n, key) for n, u in units for key in u.cancels]),
-        *_columns(
+        *columns(2, [(n, key) for n, u in units for key in u.cancels]),
+        *columns(
             8,
             [
                 (n, f.key, f.effect_kind, f.safety, f.at, f.correlation, f.causation, f.body)
@@ -63,19 +63,21 @@ def shared(units: Sequence[Unit]) -> list[tuple[int, int, str | None]]:
 
 
 def chain_digest(units: Iterable[Unit]) -> bytes | None:
-    """The digest of all events, if all units win; None where a unit's versions are not known beforehand."""
-    parts: list[bytes] = []
+    """The digest and the marks of all events, if all units win; None where a unit's versions are not known beforehand.
+    The dearest part of a commit in this process: see that it stays below 2 µs an event."""
+    leaves: list[bytes] = []
+    leaf, add = chain.leaf, leaves.append
     for unit in units:
         if not unit.events:
             continue
-        if unit.expected is None:
+        version = unit.expected
+        if version is None:
             return None
         prefix = chain.stream_prefix(unit.address)
-        parts.extend(
-            chain.event_bytes(prefix, version, e.at, e.type, e.correlation, e.causation, e.body)
-            for version, e in enumerate(unit.events, start=unit.expected + 1)
-        )
-    return chain.digest(parts) if parts else None
+        for e in unit.events:
+            version += 1
+            add(leaf(prefix, version, e.at, e.type, e.correlation, e.causation, e.body))
+    return chain.digest_and_marks(leaves) if leaves else None
 
 
 def caused(events: Iterable[NewEvent]) -> dict[str, tuple[int, int]]:
@@ -104,7 +106,7 @@ def _unit_rows(units: Sequence[Unit]) -> tuple[list[tuple[Any, ...]], list[tuple
     return rows_u, rows_c
 
 
-class _Numbers:
+class Numbers:
     """Texts that repeat, each sent once and named by its number from 1."""
 
     def __init__(self) -> None:
@@ -119,5 +121,6 @@ class _Numbers:
         return number
 
 
-def _columns(width: int, rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+def columns(width: int, rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as the columns an array argument takes; so many empty ones for no rows."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

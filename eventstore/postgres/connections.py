@@ -8,44 +8,38 @@ import anyio
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from eventstore.errors import StoreError, StoreUnavailable
+from eventstore.errors import StoreClosed, StoreError, StoreUnavailable, StoreUnreachable
+from eventstore.postgres.faults import RAISED, fault, refusal
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 POOL_CONNECTIONS_MAX = 8
 COMMIT_CONNECTIONS_MAX = 2  # Commits wait for one another under the log's lock: more in flight gain nothing.
+KEY_CONNECTIONS_MAX = 2
 CONNECT_TIMEOUT_S = 10.0
 RELEASE_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 60.0  # Client side; a read that takes longer is broken, not slow.
 COMMIT_TIMEOUT_MS = 1_600  # Below a third of the lease: a commit that hangs ends before its owner must renew.
 LOCK_TIMEOUT_MS = 1_000
+GENERAL_LOCK_TIMEOUT_MS = 10_000  # Of everything but commits: below STATEMENT_TIMEOUT_S, so that the holder is named.
 _COMMON = {
     "application_name": "troupe",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
     # Plans are made once, when tables are small, and must be right when they are big: look up, never scan.
     "enable_seqscan": "off",
+    # Of a page a bitmap would fetch the whole range, to sort it; an index hands rows out in order.
+    "enable_bitmapscan": "off",
     # Each statement of a commit must see what was committed before it got the log's lock.
     "default_transaction_isolation": "read committed",
+    "lock_timeout": f"{GENERAL_LOCK_TIMEOUT_MS}ms",
 }
 _COMMIT = {
     "transaction_timeout": f"{COMMIT_TIMEOUT_MS}ms",
     "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
 }
-_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # A pooled connection that the server has just ended.
-    asyncpg.exceptions.OperatorInterventionError,
-    asyncpg.exceptions.InsufficientResourcesError,
-    asyncpg.exceptions.ReadOnlySQLTransactionError,  # A server being demoted: its successor will take it.
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.exceptions.TransactionTimeoutError,
-    TimeoutError,
-    OSError,
-)
 
 
 @asynccontextmanager
@@ -53,25 +47,44 @@ async def errors(doing: str) -> AsyncGenerator[None]:
     """What the driver raises, as what the port promises."""
     try:
         yield
-    except _LOST as error:
-        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-            raise StoreError(f"{doing}: {error}") from error  # A bad argument or DSN: trying again would not help.
-        raise StoreUnavailable(f"{doing}: {type(error).__name__}: {error}") from error
-    except asyncpg.PostgresError as error:
-        raise StoreError(f"{doing}: {type(error).__name__}: {error}") from error
+    except RAISED as error:
+        raise fault(doing, error) from error
+
+
+async def connect(dsn: str, application_name: str = "troupe", **settings: str) -> Session:
+    """A connection of its own. StoreUnreachable, StoreRefused, BadInput for a URL that is none."""
+    try:
+        return await asyncpg.connect(
+            dsn, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": application_name} | settings
+        )
+    except ValueError as error:
+        raise refusal(dsn, error) from None  # It may quote the password.
+    except RAISED as error:
+        raise refusal(dsn, error) from error
 
 
 @asynccontextmanager
 async def borrowed(pool: Pool) -> AsyncGenerator[Connection]:
-    """A connection of `pool`, given back whatever happens."""
-    async with errors("connect to PostgreSQL"):
-        connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
+    """A connection of `pool`, given back whatever happens. StoreUnreachable when there is none: nothing was sent."""
+    try:
+        async with errors("connect to PostgreSQL"):
+            connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
+    except StoreError as error:
+        if pool.is_closing():
+            raise closed() from error
+        if type(error) is StoreUnavailable:
+            raise StoreUnreachable(f"{error}; nothing was sent") from error
+        raise
     try:
         yield connection
     finally:
         with anyio.CancelScope(shield=True):
             async with errors("give a connection back"):
                 await pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+
+
+def closed() -> StoreClosed:
+    return StoreClosed("the store was closed in this process: open it again with PostgresStore.open")
 
 
 @asynccontextmanager
@@ -90,6 +103,17 @@ async def pools(dsn: str, schema: str) -> AsyncGenerator[tuple[Pool, Pool]]:
     finally:
         for pool in (committing, general):
             await _close(pool)
+
+
+@asynccontextmanager
+async def key_pool(dsn: str, schema: str) -> AsyncGenerator[Pool]:
+    """A small pool on the schema that has a fork's subject keys. Closed at the end."""
+    async with errors("connect to PostgreSQL"):
+        pool = await _pool(dsn, KEY_CONNECTIONS_MAX, _COMMON | {"search_path": f'"{schema}", public'})
+    try:
+        yield pool
+    finally:
+        await _close(pool)
 
 
 async def _pool(dsn: str, connections_max: int, settings: dict[str, str]) -> Pool:
@@ -125,6 +149,7 @@ class Listener:
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._connecting = anyio.Lock()
         self._woken = anyio.Event()
+        self._closed = False
 
     @property
     def next(self) -> anyio.Event:
@@ -134,21 +159,23 @@ class Listener:
     async def ready(self) -> None:
         """Be listening. StoreUnavailable if that cannot be."""
         async with self._connecting:
+            if self._closed:
+                raise closed()
             if self._connection is not None and not self._connection.is_closed():
                 return
-            async with errors("listen for new events"):
-                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-                    self._dsn, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "troupe listener"}
-                )
-                try:
+            connection = await connect(self._dsn, "troupe listener")
+            try:
+                async with errors("listen for new events"):
                     connection.add_termination_listener(self._wake)
                     await connection.add_listener(self._channel, self._wake)
-                except BaseException:
-                    connection.terminate()
-                    raise
+            except BaseException:
+                connection.terminate()
+                raise
             self._connection = connection
 
     async def close(self) -> None:
+        self._closed = True
+        self._wake()
         if self._connection is not None:
             with anyio.CancelScope(shield=True), suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await self._connection.close(timeout=RELEASE_TIMEOUT_S)

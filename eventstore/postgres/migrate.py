@@ -1,6 +1,7 @@
 """Brings a schema up to date. Forward only, safe to run twice and by two processes at once: one waits for the other.
 
-A migration that was edited after it ran is refused: the files are history.
+A migration that was edited after it ran is refused: the files are history. So is a server that cannot hold the log; the
+extension it needs is created in the database where that is allowed.
 """
 
 import hashlib
@@ -8,42 +9,76 @@ from pathlib import Path
 
 import asyncpg
 
-from eventstore.errors import StoreError
+from eventstore.errors import StoreError, UnfitServer
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 POSTGRES_MAJOR_MIN = 18
+EXTENSION = "vector"  # pgvector: what agents remember is found by meaning.
+WAIT_S_MAX = 60  # For another process that migrates, or for somebody who holds a table.
 _LOCK = 0x7472_6F75_7065  # "troupe": one migration at a time in a database.
 
 
 async def migrate(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> list[str]:
-    """Apply what is missing to `schema`; the names of the migrations applied now."""
+    """Apply what is missing to `schema`; the names of the migrations applied now. UnfitServer."""
     version = connection.get_server_version()
     if version.major < POSTGRES_MAJOR_MIN:
-        raise StoreError(
-            f"the PostgreSQL server is version {version.major}.{version.minor}; "
-            f"Troupe needs {POSTGRES_MAJOR_MIN} or newer"
+        raise UnfitServer(
+            f"the PostgreSQL server is version {version.major}.{version.minor}; Troupe needs {POSTGRES_MAJOR_MIN} or "
+            "newer: upgrade the server, or leave the PostgreSQL URL out to use the one that Troupe brings"
         )
-    applied: list[str] = []
     async with connection.transaction():
+        await connection.execute(f"set local lock_timeout = '{WAIT_S_MAX}s'")
         await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await _provide_extension(connection)
         await connection.execute(f'create schema if not exists "{schema}"')
-        await connection.execute(f'set local search_path to "{schema}", public')
-        await connection.execute(
-            "create table if not exists migrations "
-            "(name text primary key, sha256 text not null, at timestamptz not null default now())"
-        )
-        known = {row["name"]: row["sha256"] for row in await connection.fetch("select name, sha256 from migrations")}
-        for path in sorted(MIGRATIONS.glob("*.sql")):
-            text = path.read_text("utf-8")
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if path.name in known:
-                if known[path.name] != digest:
-                    raise StoreError(
-                        f"the migration {path.name} differs from the one that was applied to schema {schema!r}: "
-                        "restore the file and put the change into a new migration"
-                    )
-                continue
-            await connection.execute(text)
-            await connection.execute("insert into migrations (name, sha256) values ($1, $2)", path.name, digest)
-            applied.append(path.name)
+        return await apply_migrations(connection, schema)
+
+
+async def installed(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> bool:
+    """Whether there is a log in that schema, of whatever version."""
+    return await connection.fetchval("select to_regclass($1)", f'"{schema}".migrations') is not None
+
+
+async def apply_migrations(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> list[str]:
+    """The same in the caller's transaction, for a schema that is there; it is on the search path from then on."""
+    applied: list[str] = []
+    await connection.execute(f'set local search_path to "{schema}", public')
+    await connection.execute(
+        "create table if not exists migrations "
+        "(name text primary key, sha256 text not null, at timestamptz not null default now())"
+    )
+    known = {row["name"]: row["sha256"] for row in await connection.fetch("select name, sha256 from migrations")}
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        text = path.read_text("utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if path.name in known:
+            if known[path.name] != digest:
+                raise StoreError(
+                    f"the migration {path.name} differs from the one that was applied to schema {schema!r}: "
+                    "restore the file and put the change into a new migration"
+                )
+            continue
+        await connection.execute(text)
+        await connection.execute("insert into migrations (name, sha256) values ($1, $2)", path.name, digest)
+        applied.append(path.name)
     return applied
+
+
+async def _provide_extension(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """See that the extension is in the database. Call it under the migrations' lock."""
+    if await connection.fetchval("select true from pg_extension where extname = $1", EXTENSION):
+        return
+    if not await connection.fetchval("select true from pg_available_extensions where name = $1", EXTENSION):
+        raise UnfitServer(
+            f"the PostgreSQL server has no extension {EXTENSION!r}: install pgvector on the server's machine (most "
+            "systems have it as a package, such as postgresql-18-pgvector), then start again"
+        )
+    try:
+        async with connection.transaction():
+            await connection.execute(f'create extension if not exists "{EXTENSION}" schema public')
+    except asyncpg.InsufficientPrivilegeError as error:
+        database, user = await connection.fetchrow("select current_database(), current_user") or ("", "")
+        raise UnfitServer(
+            f"the user {user!r} may not create the extension {EXTENSION!r}: have a superuser run `create extension "
+            f"{EXTENSION} schema public` in the database {database!r}, once"
+        ) from error

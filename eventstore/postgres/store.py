@@ -4,130 +4,114 @@ A lost connection is StoreUnavailable: whether the commit in flight happened is 
 sent again finds itself (its commands are known). The pools reconnect by themselves.
 """
 
-import hashlib
 import re
 from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 from uuid import UUID
 
-import anyio
 import asyncpg
 
-from eventstore.checks import check_after, check_append, check_batch, check_sha256
+from eventstore.appending import append_one, one_write, weight
+from eventstore.checks import check_append, check_appends, check_batch
+from eventstore.coalescer import Coalescer
+from eventstore.postgres.appending import append_all
+from eventstore.postgres.archive import PostgresArchive
+from eventstore.postgres.audit import PostgresAudit
 from eventstore.postgres.batch import arguments
-from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, borrowed, errors, pools
-from eventstore.postgres.migrate import migrate
+from eventstore.postgres.blobs import PostgresBlobs
+from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, connect, errors, key_pool, pools
+from eventstore.postgres.fork import PostgresForks, keys_of
+from eventstore.postgres.migrate import installed, migrate
+from eventstore.postgres.optimistic import OptimisticCommits
+from eventstore.postgres.reading import PostgresLog
+from eventstore.postgres.snapshots import PostgresSnapshots
 from eventstore.postgres.statements import Statements, statement
+from eventstore.postgres.subject_keys import PostgresSubjectKeys
+from eventstore.records import Append, Appended
 from eventstore.store import (
-    PAGE_EVENTS_MAX,
     Batch,
     ClaimedEffect,
     EffectOutcome,
     InboxRow,
     Lease,
     NewEvent,
+    NoSuchLog,
     PendingSend,
-    Recorded,
-    Selection,
     StoreError,
     Verdict,
-    VersionConflict,
 )
 from protocol.subjects import Address
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_VERSION_CONFLICT = "P0409"  # Raised by append_plain.
 
 
-class PostgresStore:
+class PostgresStore(PostgresLog):
     """An EventStore on one schema of one PostgreSQL database. Open with `async with PostgresStore.open(...)`."""
 
-    def __init__(self, general: Pool, committing: Pool, listener: Listener, schema: str) -> None:
+    def __init__(
+        self, dsn: str, general: Pool, committing: Pool, listener: Listener, schema: str, keys: "Pool | None" = None
+    ) -> None:
+        super().__init__(general, listener)
         self.pool = general
         self.schema = schema
-        self._run = Statements(general)
-        self._committing = committing
-        self._listener = listener
+        self.blobs = PostgresBlobs(general, committing)
+        self.archive = PostgresArchive(dsn, schema, self.blobs)
+        self.audit = PostgresAudit(dsn, schema, self.blobs)
+        self.snapshots = PostgresSnapshots(general)
+        self.keys = PostgresSubjectKeys(keys or general)
+        self.forks = PostgresForks(dsn, schema, general, type(self).open)
+        self._commits = Statements(committing, general)
+        self._optimistic = OptimisticCommits()
+        self._appends: Coalescer[Append, Appended] = Coalescer(self.append_all, weight)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, dsn: str, schema: str = "troupe", prepare: bool = True) -> "AsyncGenerator[Self]":
-        """Connect, bring the schema up to date (`prepare`) and close at the end. StoreUnavailable when unreachable."""
+    async def open(
+        cls, dsn: str, schema: str = "troupe", prepare: bool = True, must_exist: bool = False
+    ) -> "AsyncGenerator[Self]":
+        """Connect, bring the schema up to date (`prepare`) and close at the end. StoreUnreachable, StoreRefused,
+        UnfitServer; NoSuchLog when it `must_exist` and there is none in that schema."""
         if not _SCHEMA.fullmatch(schema):
             raise StoreError(f"the schema name {schema!r} must be lower-case letters, digits and _, at most 41 long")
-        if prepare:
-            async with errors("prepare the schema"):
-                connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-                try:
+        connection = await connect(dsn)
+        async with errors("prepare the schema"):
+            try:
+                if must_exist and not await installed(connection, schema):
+                    raise NoSuchLog(f"there is no log called {schema!r}: `troupe fork list` shows the forks there are")
+                if prepare:
                     await migrate(connection, schema)
-                finally:
-                    await connection.close(timeout=CONNECT_TIMEOUT_S)
-        listener = Listener(dsn, f"{schema}_log")
-        async with pools(dsn, schema) as (general, committing):
-            try:
-                yield cls(general, committing, listener, schema)
+                keys = await keys_of(connection, schema)
             finally:
-                await listener.close()
+                await connection.close(timeout=CONNECT_TIMEOUT_S)
+        async with AsyncExitStack() as stack:
+            general, committing = await stack.enter_async_context(pools(dsn, schema))
+            # A fork has no keys of its own: it reads with the original's, and forgets with it.
+            borrowed_keys = None if keys == schema else await stack.enter_async_context(key_pool(dsn, keys))
+            listener = Listener(dsn, f"{schema}_log")
+            stack.push_async_callback(listener.close)
+            yield cls(dsn, general, committing, listener, schema, borrowed_keys)
 
-    async def head(self) -> int:
-        return int(await self._run.value("head"))
+    async def append(
+        self, address: Address, events: Sequence[NewEvent], expected: int | None = None, id: str = ""
+    ) -> int:
+        append = one_write(address, events, expected, id)
+        check_append(append)  # Before it shares a commit with others.
+        return await append_one(self._appends.submit, append) or await self.head()
 
-    async def read(
-        self,
-        after: int,
-        limit: int = PAGE_EVENTS_MAX,
-        upto: int | None = None,
-        selection: Selection | None = None,
-    ) -> list[Recorded]:
-        check_after(after)
-        s = selection or Selection()
-        types = None if s.types is None else list(s.types)
-        rows = await self._run.rows("read", after, limit, upto, s.project, s.kind, s.name, types, s.correlation)
-        return [_recorded(row) for row in rows]
-
-    async def read_stream(self, address: Address, after: int = 0, limit: int = PAGE_EVENTS_MAX) -> list[Recorded]:
-        check_after(after)
-        rows = await self._run.rows("read_stream", address.project, address.kind, address.name, after, limit)
-        return [_recorded(row) for row in rows]
-
-    async def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        with anyio.move_on_after(timeout_s):
-            await self._listener.ready()
-            woken = self._listener.next
-            if await self.head() <= position:
-                await woken.wait()
-            return True
-        return False
-
-    async def append(self, address: Address, events: Sequence[NewEvent], expected: int | None = None) -> int:
-        check_append(address, events)
-        fields = list(zip(*((e.type, e.at, e.correlation, e.causation, e.body) for e in events), strict=True))
-        columns = fields or [()] * 5
-        name = f"append to {address}"
-        async with borrowed(self.pool) as connection, errors(name):
-            try:
-                position: int = await connection.fetchval(
-                    statement("append"), address.project, address.kind, address.name, expected, *columns
-                )
-            except asyncpg.PostgresError as error:
-                if error.sqlstate == _VERSION_CONFLICT:
-                    raise VersionConflict(f"{name}: {error}") from error
-                raise
-        return position
+    async def append_all(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        check_appends(appends)
+        async with self._commits.connection("append") as connection:
+            return await append_all(connection, self._optimistic, appends)
 
     async def commit(self, batch: Batch) -> tuple[Verdict, ...]:
         check_batch(batch)
-        async with borrowed(self._committing) as connection, errors("commit"):
+        async with self._commits.connection("commit") as connection:
+            verdicts = await self._optimistic.commit(connection, batch)
+            if verdicts is not None:
+                return verdicts
             rows = await connection.fetch(statement("commit"), *arguments(batch))
         return tuple(Verdict(row["status"], row["first_position"], tuple(row["known"])) for row in rows)
-
-    async def broken_links(self, after: int = 0, upto: int | None = None, limit: int = 100) -> list[tuple[int, int]]:
-        """Stretches of the log (first and last position) in `after < position <= upto` that the hash chain does not
-        vouch for, at most `limit`. Reads every event in the range: page through a long log."""
-        check_after(after)
-        end = await self.head() if upto is None else upto
-        return [(row[0], row[1]) for row in await self._run.rows("broken_links", after, end, limit)]
 
     async def acquire(self, partitions: Collection[int], owner: UUID, ttl_s: float, takeover: bool) -> list[Lease]:
         await self._run.rows("create_partitions", list(partitions))
@@ -209,28 +193,7 @@ class PostgresStore:
         value: float | None = await self._run.value("next_timer")
         return value
 
-    async def put_blob(self, project: str, content: bytes) -> str:
-        digest = hashlib.sha256(content)
-        await self._run.rows("put_blob", project, digest.digest(), content)
-        return digest.hexdigest()
-
-    async def get_blob(self, project: str, sha256: str) -> bytes | None:
-        content: bytes | None = await self._run.value("get_blob", project, check_sha256(sha256))
-        return content
 
 
 def _address(row: asyncpg.Record) -> Address:
     return Address(row["project"], row["kind"], row["name"])
-
-
-def _recorded(row: asyncpg.Record) -> Recorded:
-    return Recorded(
-        row["position"],
-        _address(row),
-        row["version"],
-        row["tag"],
-        row["at"],
-        row["correlation"],
-        row["causation"],
-        row["body"],
-    )

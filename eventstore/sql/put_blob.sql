@@ -1,1 +1,2 @@
-insert into blobs (project, sha256, content) values ($1, $2, $3) on conflict do nothing
+-- $1 project, $2 sha256, $3 content, $4 the digests it names
+select put_blob($1, $2, $3, $4)

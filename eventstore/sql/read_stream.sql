@@ -1,5 +1,8 @@
-select e.position, s.project, s.kind, s.name, e.version, t.tag, e.at, e.correlation, e.causation, e.body
-from streams s join events e on e.stream_id = s.id join event_types t on t.id = e.type_id
-where s.project = $1 and s.kind = $2 and s.name = $3 and e.version > $4
-order by e.version
-limit $5
+-- $1 project, $2 kind, $3 name, $4 after version, $5 up to version, $6 limit, $7 type ids, $8 correlation; null leaves a
+-- field open
+select position, stream_id, version, type_id, at, correlation, causation, body from events
+where stream_id = (select id from streams where project = $1 and kind = $2 and name = $3)
+  and version > $4 and version <= $5
+  and ($7::smallint[] is null or type_id = any ($7)) and ($8::text is null or correlation = $8)
+order by version
+limit $6

@@ -3,6 +3,8 @@ create table tasks (
     task text not null,
     title text not null,
     repo text not null,
+    person text not null default '',            -- the pseudonymous id of whom it concerns
+    contact text not null default '',           -- personal: sealed under that subject's key
     status text not null,                       -- submitted, active, completed, failed
     verdict text not null default '',
     summary text not null default '',

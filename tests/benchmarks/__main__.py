@@ -1,23 +1,33 @@
-"""bin/bench NAME: run one benchmark and print its JSON object on stdout."""
+"""bin/bench NAME [OPTIONS]: run one benchmark and print its JSON object on stdout."""
 
 import json
 import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
 
 import anyio
 
-from tests.benchmarks import assignment, footprint
+from tests.benchmarks import assignment, footprint, store
 from tests.benchmarks.report import conditions
 
-BENCHMARKS = {"assignment": assignment.measure, "footprint": footprint.measure}
+BENCHMARKS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+    "assignment": assignment.measure,
+    "footprint": footprint.measure,
+}
+WITH_OPTIONS: dict[str, Callable[[Sequence[str]], Awaitable[dict[str, Any]]]] = {"store": store.measure}
 
 
 def main() -> int:
-    names = sys.argv[1:]
-    if len(names) != 1 or names[0] not in BENCHMARKS:
-        sys.stderr.write(f"usage: bin/bench NAME, where NAME is one of: {', '.join(BENCHMARKS)}\n")
+    name, *options = sys.argv[1:] or [""]
+    if name in WITH_OPTIONS:
+        run = partial(WITH_OPTIONS[name], options)
+    elif name in BENCHMARKS and not options:
+        run = BENCHMARKS[name]
+    else:
+        sys.stderr.write(f"usage: bin/bench NAME, where NAME is one of: {', '.join([*BENCHMARKS, *WITH_OPTIONS])}\n")
         return 2
-    name = names[0]
-    found = {"name": name, "conditions": conditions(), **anyio.run(BENCHMARKS[name])}
+    found = {"name": name, "conditions": conditions(), **anyio.run(run)}
     sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return 0
 

@@ -58,7 +58,7 @@ async def test_an_append_of_nothing_returns_the_head_and_makes_no_stream(store: 
 async def test_an_append_that_expects_another_version_is_a_conflict_and_writes_nothing(store: EventStore) -> None:
     await store.append(actor(), [event()], expected=0)
     with pytest.raises(VersionConflict, match="expected version 0, found 1"):
-        await store.append(actor(), [event()], expected=0)
+        await store.append(actor(), [event(2)], expected=0)
     assert await store.head() == 1
 
 

@@ -1,13 +1,13 @@
-"""Any sequence of appends and commits comes to what a model of a dozen lines says, on every adapter."""
+"""Any sequence of appends and commits comes to what a small model says, on every adapter."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventstore.store import EventStore, Selection, StoreError, Unit, Verdict, VersionConflict
+from eventstore.store import Append, Appended, EventStore, NewEvent, Recorded, Selection, StreamWrite, Unit, Verdict
 from tests.kit.units import Owner, actor, event, external
 
 EXAMPLES = 40  # Each is up to 8 calls on a real server.
@@ -18,10 +18,27 @@ expectations = st.sampled_from(["right", "right", "right", "wrong", "unchecked"]
 
 
 @dataclass(frozen=True)
-class Append:
+class Write:
+    """Events, by what they say, for a stream; before it is known what version is the right one to expect."""
+
     name: str
-    events: int
+    says: tuple[int, ...]
     expectation: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """An append. `id` "" is none."""
+
+    writes: tuple[Write, ...]
+    id: str
+
+
+@dataclass(frozen=True)
+class Again:
+    """The identical call of `append_all` once more: the last one, or one before."""
+
+    back: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,20 @@ class Wish:
     partition: int
 
 
-appends = st.builds(Append, st.sampled_from(["free", "a1"]), st.integers(0, 3), expectations)
+writes = st.builds(
+    Write,
+    st.sampled_from(["free", "b1", "a1"]),
+    # Few things to say: so that now and then the very same is written for another reason.
+    st.lists(st.integers(0, 1), max_size=3).map(tuple),
+    st.sampled_from(["right", "right", "unchecked", "unchecked", "wrong", "stale", "none"]),
+)
+groups = st.builds(
+    Group,
+    st.lists(writes, min_size=1, max_size=2, unique_by=lambda write: write.name).map(tuple),
+    st.sampled_from(["", "", "", "i1", "i2"]),
+)
+calls = st.lists(groups, min_size=1, max_size=4).map(tuple)
+repetitions = st.builds(Again, st.integers(1, 3))
 wishes = st.builds(
     Wish,
     names,
@@ -44,7 +74,7 @@ wishes = st.builds(
     st.frozensets(st.sampled_from([f"c{n}" for n in range(12)]), min_size=1, max_size=2),
     st.sampled_from([0, 0, 1, 9]),
 )
-scripts = st.lists(st.one_of(appends, st.lists(wishes, max_size=5)), max_size=8)
+scripts = st.lists(st.one_of(calls, repetitions, st.lists(wishes, max_size=5)), max_size=9)
 
 
 @dataclass
@@ -54,16 +84,53 @@ class Model:
     versions: dict[str, int] = field(default_factory=dict[str, int])
     fenced: set[str] = field(default_factory=set[str])
     settled: set[str] = field(default_factory=set[str])
-    log: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    # Stream, version and what it says.
+    log: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    # By id of an append: what it wrote, and where.
+    named: dict[str, tuple[object, int, int]] = field(default_factory=dict[str, tuple[object, int, int]])
 
     def expected(self, name: str, expectation: str) -> int | None:
         version = self.versions.get(name, 0)
-        return {"right": version, "wrong": version + 1, "unchecked": None}[expectation]
+        named = {"right": version, "wrong": version + 1, "unchecked": None, "stale": max(0, version - 1), "none": 0}
+        return named[expectation]
 
-    def write(self, name: str, events: int) -> None:
-        for _ in range(events):
+    def write(self, name: str, says: Iterable[int]) -> None:
+        for said in says:
             self.versions[name] = self.versions.get(name, 0) + 1
-            self.log.append((name, self.versions[name]))
+            self.log.append((name, self.versions[name], said))
+
+    def append(self, append: Append) -> tuple[str, int, int]:
+        """Status, first and last position (from 1, in this project's part of the log)."""
+        written = [(write.address.name, [said(event) for event in write.events]) for write in append.writes]
+        if append.id in self.named:
+            before, first, last = self.named[append.id]
+            return ("known", first, last) if before == [w for w in written if w[1]] else ("taken", 0, 0)
+        if any(write.address.name in self.fenced for write in append.writes):
+            return "fenced", 0, 0
+        if any(write.expected not in (None, self.versions.get(write.address.name, 0)) for write in append.writes):
+            first = 0 if append.id else self._found(append)
+            count = sum(len(write.events) for write in append.writes)
+            return ("known", first, first + count - 1) if first else ("conflict", 0, 0)
+        before = len(self.log)
+        for name, says in written:
+            self.write(name, says)
+        first, last = (before + 1, len(self.log)) if len(self.log) > before else (0, 0)
+        if append.id:
+            self.named[append.id] = ([w for w in written if w[1]], first, last)
+        return "committed", first, last
+
+    def _found(self, append: Append) -> int:
+        """Where the very same events lie side by side, 0: nowhere, or it cannot be told."""
+        writes = [write for write in append.writes if write.events]
+        if not writes or any(write.expected is None for write in writes):
+            return 0
+        wanted = [
+            (write.address.name, version, said(event))
+            for write in writes
+            for version, event in enumerate(write.events, start=1 + (write.expected or 0))
+        ]
+        starts = (n for n, row in enumerate(self.log) if row == wanted[0])
+        return next((n + 1 for n in starts if self.log[n : n + len(wanted)] == wanted), 0)
 
     def alone(self, wish: Wish) -> str:
         if wish.partition == 9:
@@ -90,7 +157,7 @@ class Model:
                 won.append(wish)
             standing.append(wish)
         for wish in won:
-            self.write(wish.name, wish.events)
+            self.write(wish.name, range(wish.events))
             self.settled |= wish.commands
             if wish.events:
                 self.fenced.add(wish.name)
@@ -108,19 +175,27 @@ def as_unit(wish: Wish, model: Model, project: str) -> Unit:
     )
 
 
-async def append(store: EventStore, model: Model, project: str, call: Append) -> None:
-    address = actor(call.name, project=project)
-    events = [event(n) for n in range(call.events)]
-    expected = model.expected(call.name, call.expectation)
-    if call.name in model.fenced:
-        with pytest.raises(StoreError, match="belongs to an actor"):
-            await store.append(address, events, expected)
-    elif call.expectation == "wrong":
-        with pytest.raises(VersionConflict):
-            await store.append(address, events, expected)
-    else:
-        await store.append(address, events, expected)
-        model.write(call.name, call.events)
+def said(new: NewEvent | Recorded) -> int:
+    return int(new.body.removeprefix(b'{"n":').removesuffix(b"}"))
+
+
+def as_append(group: Group, model: Model, project: str) -> Append:
+    return Append(
+        tuple(
+            StreamWrite(
+                actor(write.name, project=project),
+                tuple(event(said) for said in write.says),
+                model.expected(write.name, write.expectation),
+            )
+            for write in group.writes
+        ),
+        group.id,
+    )
+
+
+def shifted(verdicts: Sequence[Appended], base: int) -> list[tuple[str, int, int]]:
+    """Verdicts with positions that count from `base`."""
+    return [(v.status, max(0, v.first_position - base), max(0, v.last_position - base)) for v in verdicts]
 
 
 def check_positions(base: int, model: Model, before: int, batch: list[Wish], verdicts: tuple[Verdict, ...]) -> None:
@@ -141,20 +216,27 @@ def check_positions(base: int, model: Model, before: int, batch: list[Wish], ver
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(script=scripts)
-async def test_a_log_is_what_its_calls_say(store: EventStore, owner: Owner, script: list[Append | list[Wish]]) -> None:
+async def test_a_log_is_what_its_calls_say(
+    store: EventStore, owner: Owner, script: list[tuple[Group, ...] | Again | list[Wish]]
+) -> None:
     project = f"p{next(_projects)}"  # A project of its own: each example begins with an empty part of the log.
     base, model = await store.head(), Model()
+    made: list[list[Append]] = []
     for call in script:
         before = len(model.log)
-        if isinstance(call, Append):
-            await append(store, model, project, call)
-        else:
+        if isinstance(call, tuple):
+            made.append([as_append(group, model, project) for group in call])
+        if isinstance(call, tuple) or (isinstance(call, Again) and len(made) >= call.back):
+            appends = made[-1 if isinstance(call, tuple) else -call.back]
+            verdicts = await store.append_all(appends)
+            assert shifted(verdicts, base) == [model.append(append) for append in appends]
+        elif isinstance(call, list):
             verdicts = await owner.commit(*(as_unit(wish, model, project) for wish in call))
             assert [verdict.status for verdict in verdicts] == model.commit(call)
             check_positions(base, model, before, call, verdicts)
     rows = await store.read(0, selection=Selection(project=project))
     assert [row.position for row in rows] == list(range(base + 1, base + 1 + len(model.log)))
-    assert [(row.address.name, row.version) for row in rows] == model.log
+    assert [(row.address.name, row.version, said(row)) for row in rows] == model.log
     assert set(await store.inbox(project, [f"c{n}" for n in range(12)])) == model.settled
     for name in model.versions:
         stream = await store.read_stream(actor(name, project=project))

@@ -234,17 +234,6 @@ async def test_an_effect_key_in_use_is_an_error_not_a_lost_effect(store: EventSt
     assert await store.head() == 1
 
 
-async def test_a_blob_is_stored_once_by_content_in_its_project(store: EventStore) -> None:
-    sha256 = await store.put_blob("demo", b"\x00content")
-    assert await store.put_blob("demo", b"\x00content") == sha256
-    assert await store.get_blob("demo", sha256) == b"\x00content"
-    assert await store.get_blob("demo", sha256.upper()) == b"\x00content"
-    assert await store.get_blob("other", sha256) is None
-    assert await store.get_blob("demo", "0" * 64) is None
-    with pytest.raises(StoreError, match="not a SHA-256"):
-        await store.get_blob("demo", "../etc/passwd")
-
-
 async def test_times_are_kept_to_the_microsecond_whatever_their_zone(store: EventStore, owner: Owner) -> None:
     await owner.commit(unit("a1", timers=(timer("t", datetime(9999, 12, 30, tzinfo=UTC)),)))
     (row,) = await store.read(0)

@@ -147,6 +147,16 @@ async def test_a_purge_keeps_the_witness(bus: NatsBus) -> None:
     assert [m.sequence for m in await read(await bus.open_feed(0), 4)] == [7, 8, 9, 10]
 
 
+async def test_what_is_purged_can_be_overwritten_first(bus: NatsBus) -> None:
+    for _ in range(10):
+        await put(bus)
+    witness = await bus.witness_at(7)
+    await bus.purge_below(7, [5, 6, 7, 8, 99], erase_all_below=3)
+    assert await bus.witness_at(7) == witness, "what is not to be purged is not touched"
+    assert [m.sequence for m in await read(await bus.open_feed(0), 4)] == [7, 8, 9, 10]
+    await bus.purge_below(7, [1, 5], erase_all_below=5)  # They are gone already.
+
+
 async def test_a_full_stream_tells_the_publisher_and_keeps_what_it_has(servers: Servers) -> None:
     async with own_bus(servers, stream_bytes_max=20_000) as bus:
         kept = [await put(bus, b"x" * 1_000) for _ in range(10)][-1]

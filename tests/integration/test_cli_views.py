@@ -25,7 +25,7 @@ async def project(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     """A log with one run whose architect delivered CONTENT; the command line reads it. The project's name."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     async with PostgresStore.open(database) as store:
-        await store.put_blob("demo", CONTENT)
+        await store.blobs.put("demo", CONTENT)
         await append(store, [delivering(happened, digest) for happened in small_run()])
     monkeypatch.setenv("TROUPE_POSTGRES_URL", database)
     monkeypatch.setenv("TROUPE_PROJECT", "demo")

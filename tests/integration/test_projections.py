@@ -20,7 +20,7 @@ from projections.queries import VIEWS, Queries
 from projections.statement import Statement
 from protocol.subjects import Address
 from tests.kit.board_run import BEGIN, arbitrary_run, small_run
-from tests.kit.views import SIGNAL_S, Gate, append, at_version, rebuilt, rows, running, standing
+from tests.kit.views import NEWER, SIGNAL_S, Gate, append, at_version, rebuilt, rows, running, standing
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -234,13 +234,13 @@ async def test_a_new_version_is_built_beside_the_old_one_which_stays_readable(st
     await Projector(store, store.pool, VIEWS).catch_up()
     queries, gate = Queries(store, store.pool), Gate(store, pages=2)
     before = await rows(store)
-    newer = [at_version(task_board, 2)]
+    newer = [at_version(task_board, NEWER)]
     async with running(Projector(gate, store.pool, newer, page_events=5)):
         await gate.reached.wait()
         assert await rows(store) == before
         assert {(row.name, row.version, row.position) for row in await queries.views()} == {
-            ("agent_board", 1, head), ("event_counts", 1, head), ("task_board", 1, head), ("task_board.next", 2, 10),
-            ("usage", 1, head),
+            ("agent_board", 1, head), ("event_counts", 1, head), ("task_board", task_board.VERSION, head),
+            ("task_board.next", NEWER, 10), ("usage", 1, head),
         }  # fmt: skip
         with pytest.raises(ViewBehind, match="task_board not built in this version"):
             await queries.at_least(head, newer, timeout_s=0.05)
@@ -251,7 +251,7 @@ async def test_a_new_version_is_built_beside_the_old_one_which_stays_readable(st
     assert await queries.at_least(head, newer) == {"task_board": head}
     assert [row.name for row in await queries.views()] == ["agent_board", "event_counts", "task_board", "usage"]
     along = await rows(store)
-    assert await rebuilt(store, version=3) == along
+    assert await rebuilt(store, version=NEWER + 1) == along
     leftovers = await store.pool.fetchval("select count(*) from pg_namespace where nspname like 'troupe_next%'")
     assert leftovers == 0
 
@@ -262,7 +262,7 @@ async def test_the_program_of_an_older_version_leaves_a_newer_view_alone(store: 
     await old.catch_up()
     along = await rebuilt(store)
     await append(store, small_run(task="t2"))
-    with pytest.raises(NewerView, match="version 2, this program knows version 1"):
+    with pytest.raises(NewerView, match=f"version {NEWER}, this program knows version {task_board.VERSION}"):
         await old.catch_up()
     assert await rows(store) == along
 
@@ -282,7 +282,7 @@ async def test_a_new_version_may_have_other_tables(store: PostgresStore, monkeyp
     @dataclass(frozen=True)
     class Numbers:
         NAME: str = "task_board"
-        VERSION: int = 2
+        VERSION: int = NEWER
         SCHEMA: str = "numbers"
 
         def project(self, recorded: Recorded) -> Any:

@@ -52,7 +52,7 @@ async def review(settings: host.Settings, repo: Path) -> tuple[list[Recorded], d
         reports: dict[str, str] = {}
         for event in events:
             if event.type == "role.delivered.v1" and (files := decoded(event, RoleDelivered).files):
-                content = await company.store.get_blob(settings.project, files[0].blob)
+                content = await company.store.blobs.get(settings.project, files[0].blob)
                 reports[event.address.kind] = (content or b"").decode()
     return events, reports
 

@@ -200,7 +200,7 @@ class Company:
         for event in events:
             versions[event.address] += 1
             assert event.version == versions[event.address]
-        assert await self.store.broken_links() == []
+        assert (await self.store.audit.verify()).broken is None
 
     async def check_counters(self, accepted: Collection[str]) -> None:
         """Every accepted id was applied exactly once, and nothing else was."""

@@ -74,7 +74,9 @@ def _count(_: Address) -> Count:
     return Count()
 
 
-COUNTER = Kind("counter", (Add,), (Added,), _count, _counter_decide, _counter_evolve, _counter_react, external=(Add,))
+COUNTER = Kind(
+    "counter", (Add,), (Added,), _count, _counter_decide, _counter_evolve, _counter_react, external=(Add,), state=Count
+)
 
 
 class Serve(Command, frozen=True, tag="player.serve.v1"):

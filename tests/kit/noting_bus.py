@@ -1,6 +1,6 @@
 """A bus that only notes what it was told to do, for tests of one part of the runtime."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,6 +22,7 @@ class NotingBus:
     replies: list[tuple[str, Reply]] = field(default_factory=list[tuple[str, Reply]])
     buried: list[tuple[Address, bytes]] = field(default_factory=list[tuple[Address, bytes]])
     purged: list[int] = field(default_factory=list[int])
+    erased: list[tuple[list[int], int]] = field(default_factory=list[tuple[list[int], int]])
 
     async def open_feed(self, after: int) -> CommandFeed:
         raise NotImplementedError("nobody reads a feed here")
@@ -29,8 +30,9 @@ class NotingBus:
     async def witness_at(self, sequence: int) -> str:
         return self.witnesses.get(sequence, "")
 
-    async def purge_below(self, sequence: int) -> None:
+    async def purge_below(self, sequence: int, erase: Collection[int] = (), erase_all_below: int = 0) -> None:
         self.purged.append(sequence)
+        self.erased.append((sorted(erase), erase_all_below))
 
     async def ring(self, receivers: Sequence[Address]) -> None:
         self.rung.extend(receivers)

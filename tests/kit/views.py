@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import anyio
 
+from eventstore.blobs import Blobs
 from eventstore.postgres.store import PostgresStore
-from eventstore.store import Recorded, Selection
+from eventstore.store import Recorded, Selection, StreamInfo
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
 from projections.view import View
@@ -21,6 +23,7 @@ TABLES = (
     "llm_usage", "llm_usage_agents",
     "event_counts",
 )  # fmt: skip
+NEWER = 1 + max(view.VERSION for view in VIEWS)  # Than any view's version.
 SIGNAL_S = 20.0  # How long a test waits for something that must happen.
 
 
@@ -57,7 +60,7 @@ async def rows(store: PostgresStore) -> dict[str, list[str]]:
     }
 
 
-async def rebuilt(store: PostgresStore, version: int = 2) -> dict[str, list[str]]:
+async def rebuilt(store: PostgresStore, version: int = NEWER) -> dict[str, list[str]]:
     """The rows of the same views folded from the beginning."""
     await Projector(store, store.pool, [at_version(view, version) for view in VIEWS]).catch_up()
     return await rows(store)
@@ -86,22 +89,41 @@ class Gate:
         self.open = anyio.Event()
 
     async def read(
-        self, after: int, limit: int = 500, upto: int | None = None, selection: Selection | None = None
+        self,
+        after: int,
+        limit: int = 500,
+        upto: int | None = None,
+        selection: Selection | None = None,
+        backward: bool = False,
     ) -> list[Recorded]:
         if self._pages == 0:
             self.reached.set()
             await self.open.wait()
         self._pages -= 1
-        return await self._log.read(after, limit, upto, selection)
+        return await self._log.read(after, limit, upto, selection, backward)
 
     async def head(self) -> int:
         return await self._log.head()
 
-    async def read_stream(self, address: Address, after: int = 0, limit: int = 500) -> list[Recorded]:
-        return await self._log.read_stream(address, after, limit)
+    async def read_stream(
+        self, address: Address, after: int = 0, limit: int = 500, upto: int | None = None, backward: bool = False
+    ) -> list[Recorded]:
+        return await self._log.read_stream(address, after, limit, upto, backward)
+
+    async def stream(self, address: Address) -> StreamInfo:
+        return await self._log.stream(address)
+
+    async def streams(
+        self, after: int = 0, limit: int = 500, project: str | None = None, kind: str | None = None
+    ) -> list[StreamInfo]:
+        return await self._log.streams(after, limit, project, kind)
+
+    async def position_before(self, at: datetime) -> int:
+        return await self._log.position_before(at)
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         return await self._log.wait_beyond(position, timeout_s)
 
-    async def get_blob(self, project: str, sha256: str) -> bytes | None:
-        return await self._log.get_blob(project, sha256)
+    @property
+    def blobs(self) -> Blobs:
+        return self._log.blobs

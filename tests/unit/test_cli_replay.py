@@ -1,9 +1,10 @@
 """Replay: everything selected, in order, as it was committed; a gap is a divergence."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import pytest
 
 from actors.cli.exits import Exit, Stop
@@ -24,8 +25,10 @@ async def _filled(events: int) -> MemoryStore:
     return log
 
 
-async def _positions(log: MemoryStore, after: int, last: int | None, selection: Selection) -> list[int]:
-    return [each.position async for page in pages(log, after, last, selection) for each in page]
+async def _positions(
+    log: MemoryStore, after: int, last: int | None, selection: Selection, backward: bool = False
+) -> list[int]:
+    return [each.position async for page in pages(log, after, last, selection, backward=backward) for each in page]
 
 
 async def test_every_event_comes_once_and_in_order_over_many_pages() -> None:
@@ -39,7 +42,9 @@ async def test_every_event_comes_once_and_in_order_over_many_pages() -> None:
     [(0, 3, None, [1, 2, 3]), (7, None, None, [8, 9, 10]), (2, 8, "task", [4, 6, 8]), (0, 99, "nobody", [])],
 )
 async def test_a_part_can_be_selected(after: int, last: int | None, kind: str | None, expected: list[int]) -> None:
-    assert await _positions(await _filled(10), after, last, Selection(kind=kind)) == expected
+    log = await _filled(10)
+    assert await _positions(log, after, last, Selection(kind=kind)) == expected
+    assert await _positions(log, after, last, Selection(kind=kind), backward=True) == expected[::-1]
 
 
 async def test_following_ends_at_the_last_position_asked_for() -> None:
@@ -55,20 +60,28 @@ async def test_following_ends_at_the_last_position_asked_for() -> None:
 class _Holed(MemoryStore):
     """A log that lost the event at position 3."""
 
-    async def read(
-        self, after: int, limit: int = 9, upto: int | None = None, selection: Selection | None = None
-    ) -> list[Recorded]:
-        return [each for each in await super().read(after, limit, upto, selection) if each.position != 3]
+    async def read(self, *asked: Any, **more: Any) -> list[Recorded]:
+        return [each for each in await super().read(*asked, **more) if each.position != 3]
 
 
-@pytest.mark.parametrize("after", [0, 2])
-async def test_a_gap_is_a_divergence(after: int) -> None:
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(("after", "last", "events"), [(0, None, 5), (2, None, 3), (0, 3, 5), (2, 3, 5), (2, 4, 5)])
+async def test_a_gap_is_a_divergence(after: int, last: int | None, events: int, backward: bool) -> None:
     log = _Holed()
-    for _ in range(5 if after == 0 else 3):
+    for _ in range(events):
         await log.append(Address("demo", "task", "t1"), [NewEvent("x.y.v1", b"{}", AT, "t1", "c")])
     with pytest.raises(Stop, match="position 3 is missing") as stopped:
-        await _positions(log, after, None, Selection())
+        await _positions(log, after, last, Selection(), backward)
     assert stopped.value.code == Exit.DIVERGENCE
+
+
+async def test_a_part_without_its_gap_is_none() -> None:
+    log = _Holed()
+    for _ in range(5):
+        await log.append(Address("demo", "task", "t1"), [NewEvent("x.y.v1", b"{}", AT, "t1", "c")])
+    assert await _positions(log, 3, None, Selection(), backward=True) == [5, 4]
+    assert await _positions(log, 0, 2, Selection()) == [1, 2]
+    assert await _positions(log, 0, None, Selection(project="demo")) == [1, 2, 4, 5]
 
 
 def test_a_line_holds_the_body_byte_for_byte() -> None:
@@ -89,4 +102,4 @@ def test_a_line_holds_the_body_byte_for_byte() -> None:
         "causation": "cause",
         "body": json.loads(body),
     }
-    assert b"\n" not in line(replace(recorded, correlation="two\nlines"))
+    assert b"\n" not in line(msgspec.structs.replace(recorded, correlation="two\nlines"))

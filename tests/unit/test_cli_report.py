@@ -19,6 +19,7 @@ from protocol.role import RoleDelivered
 from protocol.subjects import Address
 from protocol.task import TaskConcluded, TaskSubmitted
 from protocol.tools import ToolCalled, ToolReturned
+from tests.kit.blobs import spoil_blob
 
 _CODE = re.compile(r"`[^`]*`")
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -40,7 +41,7 @@ async def _run(*paths: str) -> tuple[MemoryStore, TaskDetail]:
         ToolReturned("tools/t1@1", "tester", "tests.run", "ok", "5 passed", seconds=0.5),
     )
     await _append(log, "tester", RoleDelivered("completed", "tests.run: 5 passed", tool_calls=1, label="by nobody"))
-    sha256 = await log.put_blob("demo", TEXT.encode())
+    sha256 = await log.blobs.put("demo", TEXT.encode())
     artifacts = tuple(ArtifactRow("tester", path, "text/markdown", sha256, len(TEXT), 5) for path in paths)
     row = RoleRow(
         "tester", "completed", "tester-1", (), 1, 1, 0, 0, 0, 0, len(paths), "", AT, AT, 1.25, "tests.run: 5 passed"
@@ -103,14 +104,13 @@ async def test_no_file_leaves_the_folder(path: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-class _Rotten(MemoryStore):
-    async def get_blob(self, project: str, sha256: str) -> bytes | None:
-        return b"other bytes"
-
-
-@pytest.mark.parametrize("log", [MemoryStore(), _Rotten()])
-async def test_bytes_that_are_not_those_of_the_log_are_a_divergence(log: MemoryStore, tmp_path: Path) -> None:
-    _, detail = await _run("report.md")
+@pytest.mark.parametrize("spoiled", [True, False], ids=["other bytes", "no bytes"])
+async def test_bytes_that_are_not_those_of_the_log_are_a_divergence(spoiled: bool, tmp_path: Path) -> None:
+    log, detail = await _run("report.md")
+    if spoiled:
+        await spoil_blob(log, "demo", detail.artifacts[0].sha256)
+    else:
+        log = MemoryStore()
     with pytest.raises(Stop, match=r"tester/report\.md") as stopped:
         await write_report(log, "demo", detail, tmp_path / "out")
     assert stopped.value.code == Exit.DIVERGENCE

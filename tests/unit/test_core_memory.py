@@ -37,6 +37,13 @@ def test_a_long_text_is_cut() -> None:
     )
 
 
+def test_sealed_text_is_kept_whole_and_once() -> None:
+    text = f"sealed:v1:{'a' * 32}:{'A' * 2 * TEXT_LENGTH_MAX}"
+    kept = NEW.when(Remember("s", "tester", "t0", text, "p1")).then(Remembered(Memory("s", "tester", "t0", text, "p1")))
+    silent(kept, Remember("s", "tester", "t0", text, "p1"))
+    kept.when(Recall("s", "tester", "t1")).follows(Send("tester", "t1", RecordRecall((text,))))
+
+
 def test_a_recall_brings_the_newest_of_that_role_and_subject_and_tells_who_asked() -> None:
     known = NEW.given(
         *(Remembered(memory(n)) for n in (1, 2, 3)),

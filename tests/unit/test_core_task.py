@@ -4,6 +4,7 @@ import pytest
 
 from actors.runtime.kind import Send
 from actors.services.task.effects import KIND, ORCHESTRATOR_AGENT
+from protocol.personal import ERASED
 from protocol.role import AssignRole
 from protocol.task import (
     REPO_LENGTH_MAX,
@@ -29,6 +30,16 @@ def test_the_same_submission_again_is_silent_and_another_is_refused() -> None:
     silent(ACTIVE, SubmitTask("review", "/srv/repo"))
     ACTIVE.when(SubmitTask("review")).refused("exists", "t1", "another id")
     ACTIVE.when(SubmitTask("other", "/srv/repo")).refused("exists", "'review'")
+
+
+def test_a_task_keeps_whom_it_concerns_as_it_was_sealed() -> None:
+    """Sealed under one key two contacts differ visibly; under two, or erased, a repetition stays one."""
+    mine, other, later = (f"sealed:v1:{key * 32}:{data * 40}" for key, data in (("a", "A"), ("a", "B"), ("b", "A")))
+    concerned = NEW.when(SubmitTask("greet", "", "p1", mine)).then(TaskSubmitted("greet", "", "p1", mine))
+    silent(concerned, *(SubmitTask("greet", "", "p1", contact) for contact in (mine, later, ERASED)))
+    for another in (SubmitTask("greet", "", "p1", other), SubmitTask("greet", "", "p1"), SubmitTask("greet")):
+        concerned.when(another).refused("exists", "another id")
+    assert mine not in repr(concerned.followed), "nobody else is told"
 
 
 def test_a_task_is_concluded_once() -> None:

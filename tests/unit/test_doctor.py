@@ -17,6 +17,7 @@ from actors.embedded.folder import StateFolder
 from actors.embedded.ports import free_port
 from actors.embedded.programs import Programs
 from actors.host import Settings
+from actors.keyrings import MasterFiles, make_master
 from actors.services.router.select import Choice
 from actors.services.tools.sandbox.adapters import Bubblewrap, Landlock
 from actors.services.tools.sandbox.base import Sandbox
@@ -172,6 +173,24 @@ async def test_a_state_folder_and_who_runs_on_it(tmp_path: Path) -> None:
     fails(state.servers(folder.path), "not readable")
 
 
+def test_the_master_key_and_who_can_read_it(tmp_path: Path) -> None:
+    files = MasterFiles(tmp_path)
+    fine(state.master_key(files), "made at the first start")
+    made = make_master(files.current)
+    assert make_master(files.current) == made, "whoever is first makes it"
+    fine(state.master_key(files), made.id[:8])
+    files.current.chmod(0o644)
+    assert state.master_key(files).status == "warning"
+    assert str(files.current) in state.master_key(files).mend
+    files.current.chmod(0o600)
+    make_master(files.next)
+    assert "rewrap" in state.master_key(files).mend
+    files.next.unlink()
+    files.current.write_text("not a key")
+    fails(state.master_key(files), "32 random bytes")
+    fails(state.master_key(MasterFiles(tmp_path, str(tmp_path / "nowhere"))), "nowhere")
+
+
 def test_state_folders_that_cannot_be_used(tmp_path: Path) -> None:
     folder = StateFolder.open(tmp_path / "state").path
     fails(state.state_folder(folder, os.geteuid() + 1), f"belongs to uid {os.geteuid()}")
@@ -298,5 +317,5 @@ def test_every_question_is_asked_and_a_useless_folder_ends_its_own_questions_onl
     found = doctor.folder_findings(Settings(state=tmp_path / "file"), {})
     assert [(each.check, each.status) for each in found] == [("State folder", "failed"), ("Disk", "ok")]
     found = doctor.folder_findings(Settings(state=tmp_path / "new"), {})
-    assert [each.check for each in found] == ["State folder", "Disk", "Servers", "Ports"]
+    assert [each.check for each in found] == ["State folder", "Disk", "Servers", "Ports", "Master key"]
     assert not (tmp_path / "new").exists()

@@ -71,7 +71,7 @@ async def test_who_has_nothing_to_call_after_the_reminder_stands_by_the_report()
     store = MemoryStore()
     provider = Scripted(said("all is well", cost=None), said("as I said"))
     answer = await ask(provider, store)
-    assert await store.get_blob("demo", answer.text) == b"all is well"
+    assert await store.blobs.get("demo", answer.text) == b"all is well"
     assert not answer.priced
     assert len(provider.asked) == 2
 
@@ -90,7 +90,7 @@ async def test_a_conversation_goes_on_from_what_was_stored() -> None:
     assert [call.tool for call in request.messages[1].tool_calls] == ["tests.run", "docs.check"]
     assert "it has no such tool" in request.messages[2].text
     assert "the tool left no result" in request.messages[3].text
-    stored = await store.get_blob("demo", second.conversation)
+    stored = await store.blobs.get("demo", second.conversation)
     assert stored is not None
     assert msgspec.json.decode(stored, type=StoredTurn).previous == first.conversation
 

@@ -1,5 +1,8 @@
 """The sweeper's purge and the intake's look into the outbox, each against the one mistake it must not make."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
@@ -47,6 +50,64 @@ async def test_a_little_is_purged_now_and_then(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(services, "PURGE_EVERY_SWEEPS", 2)
     bus = NotingBus(witnesses={3: "w0-3"})
     assert await swept(bus, Cursors(leases(3)), monkeypatch) == [3]
+
+
+async def test_a_command_at_the_cursor_does_not_stay_as_the_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doorbell is put behind it, until one has been settled: what then stays is about nobody."""
+    monkeypatch.setattr(services, "PURGE_EVERY_SWEEPS", 1)
+    bus, cursors = NotingBus(witnesses={3: "w0-3", 4: "w0-4", 5: "w0-5"}), Cursors(leases(3))
+    await swept(bus, cursors, monkeypatch)
+    assert bus.purged == [3]
+    assert bus.rung, "what stands at the cursor since an earlier process may be a command"
+    cursors.see(0, 4, "w0-4")
+    cursors.heard_content(4)
+    cursors.personal.add(4)
+    cursors.settle(0, 4, 0)
+    cursors.committed(0, cursors.preview(0))
+    bus.rung.clear()
+    await swept(bus, cursors, monkeypatch)
+    assert (bus.purged, bool(bus.rung)) == ([3, 4], True)
+    cursors.see(0, 5, "w0-5")
+    cursors.settle(0, 5, 0)
+    cursors.committed(0, cursors.preview(0))
+    bus.rung.clear()
+    await swept(bus, cursors, monkeypatch)
+    assert (bus.purged, bus.rung) == ([3, 4, 5], []), "the doorbell is the witness"
+    assert bus.erased == [([], 3), ([], 0), ([4], 0)], "first all that nobody knows, then what may be about somebody"
+    assert cursors.personal == set()
+
+
+async def test_after_a_forgetting_nothing_waits_for_the_next_purge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doorbell is heard while the sweeper rests, and what it asks for is repeated until it is done."""
+    bus, cursors = Belled(witnesses={3: "w0-3", 4: "w0-4"}), Cursors(leases(3))
+    cursors.see(0, 4, "w0-4")
+    async with anyio.create_task_group() as group:
+        group.start_soon(Sweeper(MemoryStore(), bus, cursors, [0]).run)
+        with anyio.fail_after(5):
+            while not bus.wakes:
+                await checkpoint()
+            for _ in range(50):
+                await checkpoint()
+            assert bus.purged == [], "so little waits otherwise"
+            monkeypatch.setattr(services, "SWEEP_EVERY_S", 0)
+            bus.wakes["forget"]()
+            while bus.purged != [3]:
+                await checkpoint()
+            cursors.settle(0, 4, 0)
+            cursors.committed(0, cursors.preview(0))
+            while bus.purged != [3, 4]:
+                await checkpoint()
+        group.cancel_scope.cancel()
+
+
+@dataclass
+class Belled(NotingBus):
+    """Keeps who is to be woken."""
+
+    wakes: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
+
+    async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
+        self.wakes.update(dict.fromkeys(kinds, wake))
 
 
 async def test_one_actors_page_of_mail_does_not_hide_anothers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,9 @@ async def test_what_it_produced_is_kept_by_hash_and_the_return_refers_to_it() ->
     store = MemoryStore()
     back = await perform(Tools(), store, work())
     (file,) = back.files
-    assert await store.get_blob("demo", file.blob) == b"# A"
+    assert await store.blobs.get("demo", file.blob) == b"# A"
     assert (file.path, file.media_type, file.size_bytes) == ("a.md", "text/markdown", 3)
-    kept = await store.get_blob("demo", back.result)
+    kept = await store.blobs.get("demo", back.result)
     assert kept is not None
     assert msgspec.json.decode(kept, type=StoredResult) == StoredResult(
         "ok", "2 findings", RESULT.facts, RESULT.findings, (file,), RESULT.data
@@ -123,7 +123,7 @@ async def test_an_earlier_result_that_is_gone_is_a_failed_attempt_and_no_empty_i
     blob = "ab" * 32
     if lost == "file":
         stored = StoredResult("ok", "x", files=(FileRef("a.md", "text/markdown", "cd" * 32, 3),))
-        blob = await store.put_blob("demo", msgspec.json.encode(stored))
+        blob = await store.blobs.put("demo", msgspec.json.encode(stored))
     with pytest.raises(LookupError, match="not in the blob store"):
         await perform(tools, store, work(prior=(PriorRef("scan", "tools/t1@1", blob),)))
     assert tools.given == []
@@ -136,7 +136,7 @@ async def test_an_event_holds_little_and_the_blob_holds_all() -> None:
     assert len(back.summary) == SUMMARY_LENGTH_MAX
     assert len(back.facts) == FACTS_MAX
     assert {len(str(value)) for value in back.facts.values()} == {FACT_LENGTH_MAX}
-    kept = await store.get_blob("demo", back.result)
+    kept = await store.blobs.get("demo", back.result)
     assert kept is not None
     assert msgspec.json.decode(kept, type=StoredResult).facts == facts
 
@@ -162,16 +162,16 @@ async def test_what_a_tool_produced_outlives_a_store_that_is_away_for_a_moment(
 ) -> None:
     monkeypatch.setattr("actors.runtime.blobs.RETRY_FIRST_S", 0.0)
     store, tools = MemoryStore(), Tools()
-    put, refusals = store.put_blob, 3
+    put, refusals = store.blobs.put, 3
 
     async def sometimes(project: str, content: bytes) -> str:
         nonlocal refusals
         refusals -= 1
         if refusals >= 0:
-            raise StoreUnavailable("put_blob: DiskFullError")
+            raise StoreUnavailable("blobs: DiskFullError")
         return await put(project, content)
 
-    monkeypatch.setattr(store, "put_blob", sometimes)
+    monkeypatch.setattr(store.blobs, "put", sometimes)
     back = await perform(tools, store, work())
-    assert await store.get_blob("demo", back.result) is not None
+    assert await store.blobs.get("demo", back.result) is not None
     assert len(tools.given) == 1, "and it ran once"

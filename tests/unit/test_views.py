@@ -40,8 +40,8 @@ def names(statements: list[Statement]) -> list[str]:
 
 
 def test_a_submitted_task_gets_its_row_before_it_is_counted() -> None:
-    row, counted = project(task_board, "task", TaskSubmitted("review", "/srv/repo"))
-    assert row == Statement("task_board_submitted", ("demo", "t1", "review", "/srv/repo", BEGIN, 5))
+    row, counted = project(task_board, "task", TaskSubmitted("review", "/srv/repo", "p1", "sealed"))
+    assert row == Statement("task_board_submitted", ("demo", "t1", "review", "/srv/repo", BEGIN, 5, "p1", "sealed"))
     assert counted == Statement("task_board_counted", ("demo", "t1", "task.submitted.v1", 5))
 
 

@@ -12,6 +12,8 @@ from actors.embedded.errors import EmbeddedError
 from actors.embedded.folder import LAYOUT_VERSION, StateFolder
 from actors.embedded.ports import LOOPBACK, free_port, is_free
 from actors.embedded.records import read_records
+from actors.keyrings import VARIABLE, MasterFiles
+from eventstore.errors import BadMasterKey
 
 _ELSEWHERE = "choose another state folder with TROUPE_STATE"
 
@@ -80,3 +82,23 @@ def ports(metrics_port: int | None, company_runs: bool) -> Finding:
         mend = "end what listens there, or set TROUPE_METRICS_PORT to another port (0: any free one)"
         return failed(check, f"the metrics port {wanted} is taken", mend)
     return ok(check, found, f"{wanted} is taken: metrics are served on a free port, which `troupe dev` prints")
+
+
+def master_key(files: MasterFiles) -> Finding:
+    """Can the master key be read, and by nobody else? Which one the database wants is seen when a company starts."""
+    check = "Master key"
+    paths = files.paths()
+    if not paths:
+        return ok(check, f"{files.current}, made at the first start")
+    try:
+        ids = [key.id for key in files.load()]
+    except BadMasterKey as error:
+        mend = f"without it all sealed text is lost: restore the file from a copy, or correct {VARIABLE}"
+        return failed(check, str(error), mend)
+    if len(paths) > 1 and not files.named:
+        return warning(check, f"{files.next} waits to replace {files.current}", "finish with `troupe subject rewrap`")
+    found = ", ".join(f"{path} ({id_[:8]}…)" for path, id_ in zip(paths, ids, strict=True))
+    open_ = [path for path in paths if path.stat().st_mode & 0o077]
+    if open_:
+        return warning(check, f"{found}: others can read {open_[0]}", f"chmod 600 {open_[0]}")
+    return ok(check, found, "keep a copy of it, elsewhere than the backups of the database")

@@ -54,6 +54,8 @@ def make_orchestrator(playbook: Playbook, plan: tuple[PlannedRole, ...]) -> Kind
         name=playbook.role,
         commands=(*role.COMMANDS, *orchestrator.COMMANDS),
         events=(*role.EVENTS, *orchestrator.EVENTS),
+        retired=(*role.RETIRED, *orchestrator.RETIRED),
+        state=State,
         initial=initial,
         decide=partial(decide, plan),
         evolve=evolve,

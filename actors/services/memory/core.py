@@ -16,6 +16,7 @@ from protocol.memory import (
     Remembered,
 )
 from protocol.message import Event, Refusal
+from protocol.personal import is_sealed
 from protocol.subjects import Address
 
 MEMORIES_MAX = 2_000  # What is older is still in the log; a recall reads only what is kept here.
@@ -33,7 +34,7 @@ def initial(_: Address) -> State:
 
 def decide(state: State, command: Remember | Recall) -> tuple[Event, ...]:
     match command:
-        case Remember(subject=subject, role=role, task=task, text=text):
+        case Remember(subject=subject, role=role, task=task, text=text, person=person):
             if not subject or not text:
                 raise Refusal("empty", "a memory needs a subject and a text")
             if len(subject) > SUBJECT_LENGTH_MAX or max(len(role), len(task)) > NAME_LENGTH_MAX:
@@ -42,7 +43,8 @@ def decide(state: State, command: Remember | Recall) -> tuple[Event, ...]:
                     f"a memory's subject has at most {SUBJECT_LENGTH_MAX} characters, "
                     f"its role and its task at most {NAME_LENGTH_MAX}",
                 )
-            memory = Memory(subject, role, task, text[:TEXT_LENGTH_MAX])
+            # Sealed text was measured before it was sealed, and cut it could never be opened.
+            memory = Memory(subject, role, task, text if is_sealed(text) else text[:TEXT_LENGTH_MAX], person)
             return () if memory in state.memories else (Remembered(memory),)
         case Recall(subject=subject, role=role, task=task, limit=limit):
             if not 1 <= limit <= RECALL_LIMIT_MAX:

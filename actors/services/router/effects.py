@@ -1,6 +1,7 @@
 """What follows from a question: the completion as an effect, its answer back to the role.
 
-`perform` loads the conversation from its blobs, asks the provider and stores what the turn added as one more link. The
+`perform` loads the conversation from its blobs, asks the provider and stores what the turn added as one more link;
+personal text is opened for the request only, and what comes of it is sealed again (personal.py). The
 idempotency key travels to the provider; a completion killed with its worker may be paid twice, and only one is
 recorded.
 """
@@ -16,19 +17,20 @@ import msgspec
 from actors.runtime.blobs import keep_blob
 from actors.runtime.kind import Effect, EffectCall, Kind, Performer, Reaction, Send
 from actors.services.router.core import Events, State, decide, evolve, initial
+from actors.services.router.personal import Confidence, calls_of
 from actors.services.router.provider import (
     ChatMessage,
     Completion,
     CompletionRequest,
     Provider,
     ProviderError,
-    ToolCall,
     ToolDefinition,
 )
+from eventstore.keyring import Keyring
 from eventstore.store import EventStore
 from protocol import router
 from protocol.codec import encode
-from protocol.role import RecordCompletion, ToolRequest
+from protocol.role import RecordCompletion
 from protocol.tools import StoredResult
 
 CONCURRENT_MAX = 8
@@ -53,6 +55,7 @@ class Ports:
     provider: Provider
     roles: Mapping[str, Role]
     model: str = ""
+    keyring: Keyring | None = None
 
 
 def react(state: State, event: Events) -> tuple[Reaction, ...]:
@@ -81,24 +84,26 @@ async def perform(ports: Ports, call: EffectCall, work: router.CompletionWork) -
     messages: list[ChatMessage] = []
     for link in links:
         messages.extend([await _message(ports.store, call.address.project, added) for added in link.adds])
-        calls = tuple(ToolCall(r.id, r.tool, r.args) for r in link.tool_calls)
-        messages.append(ChatMessage("assistant", link.text, calls))
+        messages.append(ChatMessage("assistant", link.text, calls_of(link.tool_calls)))
     messages.extend([await _message(ports.store, call.address.project, added) for added in work.adds])
+    confidence = await Confidence.of(ports.keyring, call.address.project, messages)
+    shown = tuple(map(confidence.shown, messages))
     request = CompletionRequest(
-        work.role, ports.model, system, tuple(messages), role.tools, call.correlation, idempotency_key=call.key
+        work.role, ports.model, system, shown, role.tools, call.correlation, idempotency_key=call.key
     )
     try:
         completion = await _complete(ports.provider, request)
-    except ProviderError as error:
+    except ProviderError as said:
+        error = confidence.without_words(said)
         if error.kind == "unavailable":
             await anyio.sleep(error.retry_after_s)
-            raise
+            raise error from None
         return router.RecordAnswer(work.role, work.turn, error=f"{error.kind}: {error.message}")
-    requests = tuple(ToolRequest(c.id, c.tool, c.args) for c in completion.tool_calls)
-    link = router.StoredTurn(work.adds, work.conversation, "" if links else system, completion.text, requests)
+    answered, requests = await confidence.kept(completion)
+    link = router.StoredTurn(work.adds, work.conversation, "" if links else system, answered, requests)
     conversation = await keep_blob(ports.store, call.address.project, encode(link))
     said = completion.text.encode()
-    text = await keep_blob(ports.store, call.address.project, said) if said else ""
+    text = await keep_blob(ports.store, call.address.project, await confidence.kept_bytes(said)) if said else ""
     return router.RecordAnswer(
         work.role, work.turn, conversation, requests, text, len(said), completion.provider,
         completion.model, completion.tokens_in, completion.tokens_out, completion.label,
@@ -134,7 +139,7 @@ async def _links(store: EventStore, project: str, last: str) -> list[router.Stor
     while last:
         if len(links) >= LINKS_MAX:
             raise LookupError(f"the conversation that ends in blob {last} has more than {LINKS_MAX} turns")
-        content = await store.get_blob(project, last)
+        content = await store.blobs.get(project, last)
         if content is None:
             raise LookupError(f"a turn of the conversation is not in the blob store: {last}")
         link = msgspec.json.decode(content, type=router.StoredTurn)
@@ -148,7 +153,7 @@ async def _message(store: EventStore, project: str, added: router.Added) -> Chat
         case router.TextAdded(text=text):
             return ChatMessage("user", text)
         case router.ResultAdded(request=request, tool=tool, call=reference, result=blob, summary=summary):
-            content = await store.get_blob(project, blob) if blob else None
+            content = await store.blobs.get(project, blob) if blob else None
             shown: dict[str, object] = {"call": reference, "tool": tool}
             if content is None:
                 shown |= {"status": "failed", "summary": summary or "the tool left no result"}
@@ -187,6 +192,8 @@ KIND = Kind(
     name="router",
     commands=router.COMMANDS,
     events=router.EVENTS,
+    retired=router.RETIRED,
+    state=State,
     initial=initial,
     decide=decide,
     evolve=evolve,

@@ -5,6 +5,7 @@ from typing import Literal, assert_never
 import msgspec
 
 from protocol.message import Event, Refusal
+from protocol.personal import may_be_same
 from protocol.subjects import Address
 from protocol.task import REPO_LENGTH_MAX, TITLE_LENGTH_MAX, ConcludeTask, SubmitTask, TaskConcluded, TaskSubmitted
 
@@ -14,6 +15,8 @@ class State(msgspec.Struct, frozen=True):
     phase: Literal["new", "active", "concluded"] = "new"
     title: str = ""
     repo: str = ""
+    person: str = ""
+    contact: str = ""  # Sealed.
 
 
 def initial(address: Address) -> State:
@@ -22,9 +25,10 @@ def initial(address: Address) -> State:
 
 def decide(state: State, command: SubmitTask | ConcludeTask) -> tuple[Event, ...]:
     match command:
-        case SubmitTask(title=title, repo=repo):
+        case SubmitTask(title=title, repo=repo, person=person, contact=contact):
             if state.phase != "new":
-                if (title, repo) == (state.title, state.repo):
+                same = (title, repo, person) == (state.title, state.repo, state.person)
+                if same and may_be_same(contact, state.contact):
                     return ()  # The same submission again is a repetition, whatever its id.
                 raise Refusal("exists", f"task {state.task} is already {state.title!r}; submit under another id")
             if not title.strip() or len(title) > TITLE_LENGTH_MAX:
@@ -35,7 +39,7 @@ def decide(state: State, command: SubmitTask | ConcludeTask) -> tuple[Event, ...
                 raise Refusal("bad-repo", f"the repository {repo!r} must be an absolute path on the company's machine")
             if len(repo) > REPO_LENGTH_MAX:
                 raise Refusal("bad-repo", f"the repository's path has {len(repo)} characters, limit {REPO_LENGTH_MAX}")
-            return (TaskSubmitted(title, repo),)
+            return (TaskSubmitted(title, repo, person, contact),)
         case ConcludeTask(outcome=outcome, verdict=verdict, summary=summary):
             return (TaskConcluded(outcome, verdict, summary),) if state.phase == "active" else ()
         case _:
@@ -44,9 +48,9 @@ def decide(state: State, command: SubmitTask | ConcludeTask) -> tuple[Event, ...
 
 def evolve(state: State, event: TaskSubmitted | TaskConcluded) -> State:
     match event:
-        case TaskSubmitted(title=title, repo=repo):
-            return State(state.task, "active", title, repo)
+        case TaskSubmitted(title=title, repo=repo, person=person, contact=contact):
+            return State(state.task, "active", title, repo, person, contact)
         case TaskConcluded():
-            return State(state.task, "concluded", state.title, state.repo)
+            return msgspec.structs.replace(state, phase="concluded")
         case _:
             assert_never(event)

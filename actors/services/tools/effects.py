@@ -102,7 +102,7 @@ async def perform(ports: Ports, call: EffectCall, work: tools.ToolWork) -> tools
 async def _input(ports: Ports, call: EffectCall, work: tools.ToolWork) -> tools.ToolInput:
     prior: dict[str, tools.Prior] = {}
     for ref in work.prior:
-        content = await ports.store.get_blob(call.address.project, ref.result)
+        content = await ports.store.blobs.get(call.address.project, ref.result)
         if content is None:
             raise LookupError(f"the result of {ref.tool} ({ref.call}) is not in the blob store: {ref.result}")
         stored = msgspec.json.decode(content, type=tools.StoredResult)
@@ -124,7 +124,7 @@ async def _whole(store: EventStore, project: str, stored: tools.StoredResult) ->
     """The result with its files' bytes."""
     files: list[tools.ProducedFile] = []
     for ref in stored.files:
-        content = await store.get_blob(project, ref.blob)
+        content = await store.blobs.get(project, ref.blob)
         if content is None:
             raise LookupError(f"the file {ref.path} is not in the blob store: {ref.blob}")
         files.append(tools.ProducedFile(ref.path, ref.media_type, content))
@@ -171,6 +171,8 @@ def kind(catalogue: Mapping[str, ToolSpec]) -> Kind[State]:
         name="tools",
         commands=tools.COMMANDS,
         events=tools.EVENTS,
+        retired=tools.RETIRED,
+        state=State,
         initial=initial,
         decide=decide,
         evolve=evolve,

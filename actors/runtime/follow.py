@@ -1,0 +1,44 @@
+"""What follows from one event, as the store keeps it: the ids, bodies and times of sends, timers and effects.
+
+A turn and a re-enactment of it come to the same, since both ask here: ids are made of the event that wants something
+("tools/t1@3") and its place among what that event wants.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from actors.runtime.kind import Cancel, Effect, Reaction, Send, Timer
+from eventstore.store import NewEffect, NewSend, NewTimer
+from protocol.codec import BODY_BYTES_MAX, encode
+from protocol.message import Command, Event, tag_of
+from protocol.subjects import Address, check_address, partition_of
+
+Followed = NewSend | NewTimer | Cancel | NewEffect
+
+
+def followed(
+    reactions: Iterable[Reaction], address: Address, version: int, now: datetime, correlation: str
+) -> Iterator[Followed]:
+    """What `react` said of the actor's event of that version, in order. ValueError for what no store can hold."""
+    cause = address.reference(version)
+    for n, reaction in enumerate(reactions):
+        match reaction:
+            case Send(kind, name, command):
+                to = check_address(Address(address.project, kind, name))
+                sender = f"{address.kind}/{address.name}"
+                tag, body = encoded(command)
+                yield NewSend(f"{cause}.{n}", to, partition_of(to), sender, tag, body, now, correlation, cause)
+            case Timer(key, after_s, command):
+                yield NewTimer(key, now + timedelta(seconds=after_s), *encoded(command), correlation, cause)
+            case Cancel():
+                yield reaction
+            case Effect(kind, work, safety):
+                yield NewEffect(f"{cause}.{n}", kind, safety, encode(work), now, correlation, cause)
+
+
+def encoded(message: Event | Command) -> tuple[str, bytes]:
+    """Tag and body, or ValueError for a message too big to be stored and sent."""
+    tag, body = tag_of(message), encode(message)
+    if len(body) > BODY_BYTES_MAX:
+        raise ValueError(f"{tag} has {len(body)} bytes, limit {BODY_BYTES_MAX}; big content belongs in a blob")
+    return tag, body

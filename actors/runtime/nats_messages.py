@@ -1,0 +1,71 @@
+"""Single messages of a stream: reading one as the leader has it, and overwriting some before they are purged."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import msgspec
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from actors.runtime.ports import StoredMessage
+
+_DIGITS_KEPT = 6  # Of a stored time's fraction of a second: microseconds.
+_NO_MESSAGE = 10057  # The API's code for a sequence that is not there: it was deleted before.
+
+
+class Unanswered(Exception):
+    """The server said something else than a message or that there is none."""
+
+
+class _Stored(msgspec.Struct):
+    subject: str
+    time: str
+
+
+class _ApiError(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _GetResponse(msgspec.Struct):
+    message: _Stored | None = None
+    error: _ApiError | None = None
+
+
+async def stored_message(client: Client, stream: str, sequence: int, timeout_s: float) -> StoredMessage | None:
+    """Where and when the message with that sequence was stored, without what is in it; None when there is none."""
+    # Not a direct get: the leader's word is asked for, and it carries the stored time.
+    asked = f"$JS.API.STREAM.MSG.GET.{stream}"
+    response = await client.request(asked, b'{"seq":%d}' % sequence, timeout=timeout_s)
+    try:
+        answer = msgspec.json.decode(response.data, type=_GetResponse)
+    except msgspec.DecodeError as error:
+        raise Unanswered(str(error)) from error
+    if answer.message is None:
+        if answer.error is not None and answer.error.code != 404:
+            raise Unanswered(answer.error.description)
+        return None
+    return StoredMessage(sequence, answer.message.subject, {}, b"", _stored_at(answer.message.time))
+
+
+async def erase(stream: JetStreamContext, name: str, wanted: Collection[int], all_below: int, end: int) -> None:
+    """Overwrite those with a sequence in `wanted`, or below `all_below`; in any case only such below `end`.
+
+    A purge forgets where messages stood in a file that may stay for long; a deletion overwrites them on the broker's
+    disk. One message takes about a millisecond, so only those that may be about somebody are deleted.
+    """
+    first = (await stream.stream_info(name)).state.first_seq
+    for sequence in sorted({*wanted, *range(first, all_below)}):
+        if first <= sequence < end:
+            try:
+                await stream.delete_msg(name, sequence)
+            except nats.js.errors.APIError as error:
+                if error.err_code != _NO_MESSAGE:
+                    raise
+
+
+def _stored_at(text: str) -> datetime:
+    """An RFC 3339 time of the server's, in whole microseconds: further digits are cut off, missing ones are zeros."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{seconds}.{fraction[:_DIGITS_KEPT].ljust(_DIGITS_KEPT, '0')}+00:00")

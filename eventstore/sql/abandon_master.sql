@@ -1,0 +1,2 @@
+-- $1 the current master key's id
+select abandon_master($1)

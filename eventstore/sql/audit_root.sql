@@ -1,0 +1,1 @@
+select root from commits where last_position = $1

@@ -1,0 +1,1 @@
+select id from master_keys where retired_at is null

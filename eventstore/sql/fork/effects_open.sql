@@ -1,0 +1,1 @@
+select exists (select from effects where effect_kind = any ($1::text[]))

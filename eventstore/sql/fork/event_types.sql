@@ -1,0 +1,1 @@
+insert into event_types overriding system value select * from origin.event_types

@@ -1,0 +1,2 @@
+-- $1 position
+insert into events select * from origin.events where position <= $1

@@ -1,0 +1,1 @@
+select keys from origin.fork

@@ -1,0 +1,1 @@
+select work, type, body from recorded_outcomes where project = $1 and key = $2

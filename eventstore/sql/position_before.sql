@@ -1,0 +1,1 @@
+select position_before($1)

@@ -1,0 +1,1 @@
+select id, tag from event_types

@@ -1,0 +1,1 @@
+select extract(epoch from min(due) - clock_timestamp())::double precision from timers
