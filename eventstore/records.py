@@ -48,8 +48,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
         return self.address.reference(self.version)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamWrite:
+class StreamWrite(msgspec.Struct, frozen=True, gc=False):
     """Events for the end of one stream, right only at version `expected`; without events it is only checked."""
 
     address: Address
@@ -57,8 +56,7 @@ class StreamWrite:
     expected: int | None = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Writes to streams of one project, each stream once, that happen together or not at all.
 
     What makes a repetition known is its `id` (scoped by project; its own space, apart from command ids), or else that
@@ -69,8 +67,7 @@ class Append:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The fate of one append. Its events lie side by side, from `first_position` to `last_position` (0: it has none).
 
     committed: now. known: before, there; the very same events. conflict: a stream is not at the expected version.

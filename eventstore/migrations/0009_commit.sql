@@ -67,14 +67,15 @@ begin
     perform lock_log();
     select coalesce(max(position), 0) into head from events;
 
-    perform from partitions where id = any (p_id) order by id for update;
-    select count(*) into touched from unnest(p_id, p_epoch, p_owner) as claimed(id, epoch, owner)
-        join partitions using (id, epoch, owner);
-    if touched < cardinality(p_id) then
-        return null;
-    end if;
-
     begin
+        -- In here: rows that are locked outside of the block and updated inside of it cost a multixact each time.
+        perform from partitions where id = any (p_id) order by id for update;
+        select count(*) into touched from unnest(p_id, p_epoch, p_owner) as claimed(id, epoch, owner)
+            join partitions using (id, epoch, owner);
+        if touched < cardinality(p_id) then
+            return null;
+        end if;
+
         if c_count > 0 then
             insert into inbox (project, id, outbox, kind, name, type, sequence, outcome, detail, first_position, events,
                                headers, body)

@@ -63,7 +63,7 @@ class PostgresStore(PostgresLog):
         self.forks = PostgresForks(dsn, schema, general, type(self).open)
         self._commits = Statements(committing, general)
         self._optimistic = OptimisticCommits()
-        self._appends: Coalescer[Append, Appended] = Coalescer(self.append_all, weight)
+        self._appends: Coalescer[Append, Appended] = Coalescer(self._append_checked, weight)
 
     @classmethod
     @asynccontextmanager
@@ -101,6 +101,9 @@ class PostgresStore(PostgresLog):
 
     async def append_all(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
         check_appends(appends)
+        return await self._append_checked(appends)
+
+    async def _append_checked(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
         async with self._commits.connection("append") as connection:
             return await append_all(connection, self._optimistic, appends)
 
@@ -192,7 +195,6 @@ class PostgresStore(PostgresLog):
     async def next_timer_s(self) -> float | None:
         value: float | None = await self._run.value("next_timer")
         return value
-
 
 
 def _address(row: asyncpg.Record) -> Address:

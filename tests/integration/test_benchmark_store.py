@@ -14,7 +14,13 @@ async def test_every_key_is_measured_and_every_lane_wrote_something() -> None:
         f"1024x1_drop_at_{LARGER}",
     }  # fmt: skip
     ratios = {f"{path}_{key}" for path in ("append", "plain_append") for key in keys}
-    ratios |= {"replay_vs_eventsourcing", "import_vs_copy", "chain_cost", f"append_256x10_drop_at_{LARGER}"}
+    ratios |= {
+        "replay_vs_eventsourcing",
+        "import_vs_copy",
+        "chain_cost",
+        "chain_cpu_cost",
+        f"append_256x10_drop_at_{LARGER}",
+    }
     assert set(found["ratios"]) == ratios
     for name in ratios:
         entry = found["figures"][name]

@@ -97,16 +97,32 @@ async def test_a_broken_stream_is_swept_once_nobody_can_be_writing_it(store: Pos
         assert await count(store, table) == 0
 
 
-async def test_a_stream_that_rested_for_too_long_is_told(store: PostgresStore) -> None:
+@pytest.mark.parametrize("half_done", [False, True])
+async def test_a_stream_that_rested_for_too_long_is_told(store: PostgresStore, half_done: bool) -> None:
     async def resting() -> AsyncGenerator[bytes]:
         yield BIG
         await age_blobs(store, OLD_S)
-        await store.blobs.collect()
+        if half_done:  # A collection that declared it dead, and has not dropped its chunks yet.
+            await store.pool.execute("select expire_blob_uploads($1)", GRACE_S)
+        else:
+            await store.blobs.collect()
         yield BIG
 
     with pytest.raises(UploadLost, match="from its beginning"):
         await store.blobs.write("demo", resting())
+    assert await count(store, "blobs") == 0
+    await store.blobs.collect()
     assert await count(store, "blob_chunks") == 0
+
+
+async def test_a_stream_is_not_published_once_it_was_given_up(store: PostgresStore) -> None:
+    async def ending_late() -> AsyncGenerator[bytes]:
+        yield BIG
+        await store.pool.execute("update blob_uploads set dead = true")
+
+    with pytest.raises(UploadLost):
+        await store.blobs.write("demo", ending_late())
+    assert await count(store, "blobs") == 0
 
 
 async def test_what_an_upload_names_is_kept_before_it_is_a_blob(store: PostgresStore) -> None:
@@ -200,12 +216,50 @@ async def test_what_is_named_after_the_search_and_before_the_lock_is_kept(
     assert tuple(swept or ()) == (0, 0)
 
 
+async def test_a_blob_that_names_another_saves_it_to_the_last(
+    store: PostgresStore, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    sha256 = await put_old(store)
+    since = await searched(store)
+    holder = f"after {sha256}".encode()
+    # What an older program stored has to be read first: nothing is taken before.
+    await other.execute(OLD_PUT, "other", bytes(32), holder)
+    assert await store.pool.fetchrow(SWEEP, sha256, GRACE_S, since, 0) is None
+    since = await searched(store)
+    await store.blobs.put("demo", holder)
+    assert tuple(await store.pool.fetchrow(SWEEP, sha256, GRACE_S, since, 0) or ()) == (0, 0)
+
+
 async def test_a_log_that_runs_away_is_searched_again_outside_its_lock(store: PostgresStore, owner: Owner) -> None:
     sha256 = await put_old(store)
     since = await searched(store)
     await owner.commit(unit(events=6))
     assert await store.pool.fetchrow(SWEEP, sha256, GRACE_S, since, 5) is None
     assert tuple(await store.pool.fetchrow(SWEEP, sha256, GRACE_S, since, 6) or ()) == (1, len(KEPT))
+
+
+async def test_numbers_that_no_row_got_hold_nothing_up(store: PostgresStore, owner: Owner) -> None:
+    """A commit that was undone leaves a hole in the inbox's numbers, however wide."""
+    await put_old(store)
+    await store.pool.execute("select setval(pg_get_serial_sequence('inbox', 'n'), 1000000)")
+    assert await store.blobs.collect() == Sweep(1, len(KEPT), 0)
+    kept = await put_old(store)
+    await store.pool.execute("select setval(pg_get_serial_sequence('inbox', 'n'), 1005000)")
+    await owner.commit(unit(events=0, settled=(external(body=kept.encode()),)))
+    assert await store.blobs.collect() == Sweep(0, 0, 0)
+
+
+async def test_the_rows_of_a_commit_may_share_their_number(
+    store: PostgresStore, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_blobs, "MARK_ROWS_MAX", 2)
+    names = [await put_old(store, b"content %d" % n) for n in range(7)]
+    for n, half in enumerate((names[:3], names[3:6])):
+        commands = tuple(external(f"c{n}-{k}", body=sha256.encode()) for k, sha256 in enumerate(half))
+        await owner.commit(unit(f"a{n}", events=0, settled=commands))
+        await store.pool.execute("update inbox set n = $1 where name = $2", 10 * n + 5, f"a{n}")
+    assert (await store.blobs.collect()).blobs == 1
+    assert {blob.sha256 async for blob in store.blobs.each()} == set(names[:6])
 
 
 async def test_a_collection_gives_up_on_a_log_that_is_always_ahead(

@@ -103,7 +103,6 @@ async def test_a_writer_frozen_at_any_moment_stalls_nobody_and_goes_on(store: Po
     stream = [row async for row in stream_events(store, Address("demo", "note", "child"))]
     assert [row.version for row in stream][:count] == list(range(1, count + 1))
     assert [(row.version, row.position) for row in stream[:count]] == writer.told
-    assert len(stream) <= count + 1, "one more may have been on its way when it was killed"
 
 
 async def test_a_commit_in_flight_ends_while_its_client_is_frozen(

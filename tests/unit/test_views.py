@@ -1,7 +1,6 @@
 """The views' pure half: which statements an event becomes, and that the SQL files and the views agree."""
 
 import re
-from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +8,7 @@ from typing import cast
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 import projections
 from eventstore.memory.store import MemoryStore

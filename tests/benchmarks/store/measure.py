@@ -110,10 +110,16 @@ def _against_peers(rounds: Rounds) -> dict[str, list[float]]:
 
 
 def _costs(rounds: Rounds) -> dict[str, list[float]]:
+    def cpu(lane: str) -> list[float]:
+        return rounds.values(lane, lambda s: s.client_us + s.server_us)
+
     return {
         "replay_vs_eventsourcing": rounds.ratios("replay", "eventsourcing_replay"),
         "import_vs_copy": rounds.ratios("import", "copy_500x10"),
         "chain_cost": rounds.drops("append_1024x1", "append_1024x1_without_chain"),
+        "chain_cpu_cost": [
+            1 - b / a for a, b in zip(cpu("append_1024x1"), cpu("append_1024x1_without_chain"), strict=True)
+        ],
     }
 
 
