@@ -9,6 +9,7 @@ from msgspec import structs
 
 from eventstore.blobs import CHUNK_BYTES, GRACE_S, GRACE_S_MIN, Sweep
 from eventstore.errors import StoreError
+from eventstore.forking import Wanted
 from eventstore.snapshots import Snapshot
 from eventstore.store import EffectOutcome, EventStore, NewEvent, Unit
 from tests.kit.blobs import DAY_S, age_blobs, age_effects, streamed
@@ -217,3 +218,23 @@ async def test_more_garbage_than_one_transaction_takes_goes_at_once(store: Event
     await owner.commit(unit(events=tuple(saying(sha256) for sha256 in names[:20])))
     assert (await store.blobs.collect()).blobs == 230
     assert {blob.sha256 async for blob in store.blobs.each()} == set(names[:20])
+
+
+async def test_a_fork_keeps_what_is_yet_to_come_to_it(store: EventStore, owner: Owner) -> None:
+    """What an effect came to later in the original answers it in the fork, whose log does not name it yet."""
+    outcome, early, late = [await put_old(store, content) for content in (KEPT, b"named early", b"named late")]
+    wanted = replace(effect("task/a1@1.0"), body=early.encode())
+    await owner.commit(unit(effects=(wanted,)))
+    (claimed,) = await store.claim_effects(["tool"], uuid4(), 60, 1)
+    assert await store.finish_effect(claimed, EffectOutcome("task.note.v1", b'"%s"' % outcome.encode(), NOON), 0)
+    await owner.commit(unit("a2", command="c2", events=(saying(late),)))
+    async with store.forks.creating(1, "f1") as draft:
+        await draft.want(Wanted(actor(), effects=(wanted,)))
+        await draft.worked("demo", [(wanted.key, bytes(32))])
+    async with store.forks.opened("f1") as fork:
+        await age_blobs(fork, OLD_S)
+        assert (await fork.blobs.collect()).blobs == 1
+        assert [await there(fork, sha256) for sha256 in (outcome, early, late)] == [True, True, False]
+        new = await fork.blobs.put("demo", b"the fork's own")
+    assert (await store.blobs.collect()).blobs == 1, "what only the work named, which is done in the original"
+    assert [await there(store, sha256) for sha256 in (outcome, early, late, new)] == [True, False, True, False]

@@ -19,7 +19,7 @@ from tests.benchmarks.store.server import Server, bench_server
 from tests.benchmarks.store.writers import Company
 
 ROUNDS = 5
-SECONDS = 1.0
+SECONDS = 1.5
 EVENTS = (100_000, 1_000_000)
 COPY_5000_STREAMS = 500  # With ten events each: COPY's rows of one commit for batches of ten.
 IMPORT_EVENTS_A_SECOND = 50_000  # So that a run takes about as long as the other lanes.
@@ -77,6 +77,7 @@ async def _lanes(server: Server, events: int, seconds: float) -> AsyncGenerator[
             Lane("copy_1024x1", lambda: copy.write(seconds, 1_024, 1)),
             Lane("plain_append_1024x1", lambda: company.append(seconds, 1_024, 1)),
             Lane("append_1024x1_without_chain", _digestless(lambda: without.write(seconds, 1_024, 1))),
+            Lane("append_1024x1_with_sends", lambda: company.write(seconds, 1_024, 1, sends=True)),
             Lane("append_256x10", lambda: company.write(seconds, 256, 10)),
             Lane("copy_500x10", lambda: copy.write(seconds, COPY_5000_STREAMS, 10)),
             Lane("plain_append_256x10", lambda: company.append(seconds, 256, 10)),
@@ -116,6 +117,8 @@ def _costs(rounds: Rounds) -> dict[str, list[float]]:
     return {
         "replay_vs_eventsourcing": rounds.ratios("replay", "eventsourcing_replay"),
         "import_vs_copy": rounds.ratios("import", "copy_500x10"),
+        "append_1024x1_with_sends_vs_eventsourcing": rounds.ratios("append_1024x1_with_sends", "eventsourcing"),
+        "append_1024x1_with_sends_vs_copy": rounds.ratios("append_1024x1_with_sends", "copy_1024x1"),
         "chain_cost": rounds.drops("append_1024x1", "append_1024x1_without_chain"),
         "chain_cpu_cost": [
             1 - b / a for a, b in zip(cpu("append_1024x1"), cpu("append_1024x1_without_chain"), strict=True)

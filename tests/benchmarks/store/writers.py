@@ -18,7 +18,7 @@ import anyio
 
 from eventstore.coalescer import Coalescer
 from eventstore.postgres.store import PostgresStore
-from eventstore.store import Batch, Fence, NewEvent, Settled, Unit, Verdict
+from eventstore.store import Batch, Fence, NewEvent, NewSend, Settled, Unit, Verdict
 from protocol.subjects import Address, partition_of
 from tests.benchmarks.store.stored import BODY_BYTES, STREAM_EVENTS
 
@@ -44,6 +44,7 @@ class Ids:
 
 
 _EVENT, _COMMAND = body(1, BODY_BYTES), body(2, BODY_BYTES)
+_RECEIVER = Address("bench", "task", "receiver")
 _partition = lru_cache(4_096)(partition_of)  # The runtime knows its actors' partitions from the subject.
 
 
@@ -63,11 +64,12 @@ class Company:
         leases = await store.acquire(range(PARTITIONS), owner, LEASE_S, takeover=True)
         return cls(store, owner, {lease.partition: lease.epoch for lease in leases})
 
-    async def write(self, seconds: float, writers: int, events_each: int) -> tuple[int, float]:
-        """The full commit: events acknowledged in about so many seconds, and the exact time."""
+    async def write(self, seconds: float, writers: int, events_each: int, sends: bool = False) -> tuple[int, float]:
+        """The full commit: events acknowledged in about so many seconds, and the exact time. `sends`: every unit also
+        writes one message for another actor into the outbox."""
 
         async def commit(address: Address, version: int) -> None:
-            verdict = await self._coalescer.submit(self._unit(address, version, events_each))
+            verdict = await self._coalescer.submit(self._unit(address, version, events_each, sends))
             assert verdict.status == "committed", verdict
 
         return await self._together(seconds, writers, events_each, commit)
@@ -119,12 +121,20 @@ class Company:
             else tuple([NewEvent(event.type, _EVENT, event.at, cause, cause) for _ in range(events)])
         )
 
-    def _unit(self, address: Address, version: int, events: int) -> Unit:
+    def _unit(self, address: Address, version: int, events: int, sends: bool = False) -> Unit:
         id_, sequence, partition = self._ids.next(), next(self._sequence), _partition(address)
         headers = b'{"ce-specversion":"1.0","ce-id":"%b","ce-source":"troupe-cli"}' % id_.encode()
         settled = Settled(id_, "task.note.v1", "accepted", sequence=sequence, headers=headers, body=_COMMAND)
         self._cursors[partition] = (sequence, id_)
-        return Unit(partition, address, version, (settled,), self._events(id_, events))
+        told = self._events(id_, events)
+        sent = (self._send(address, id_, told[0].at),) if sends else ()
+        return Unit(partition, address, version, (settled,), told, sent)
+
+    def _send(self, address: Address, cause: str, at: datetime) -> NewSend:
+        sender = f"{address.kind}/{address.name}"
+        return NewSend(
+            f"{cause}.0", _RECEIVER, _partition(_RECEIVER), sender, "task.note.v1", _COMMAND, at, cause, cause
+        )
 
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Verdict]:
         fences = tuple(
