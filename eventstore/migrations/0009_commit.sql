@@ -126,12 +126,9 @@ begin
         end if;
         if cardinality(o_key) > 0 then
             insert into outbox (project, kind, name, partition, key, sender, type, at, correlation, causation, body)
-                select o.project, o.kind, o.name, o.partition, o.key, o.sender, o.type, o.at, o.correlation,
-                       o.causation, o.body
-                from unnest(o_project, o_kind, o_name, o_partition, o_key, o_sender, o_type, o_at, o_correlation,
-                            o_causation, o_body) with ordinality
-                     as o(project, kind, name, partition, key, sender, type, at, correlation, causation, body, n)
-                order by o.n;
+                select unnest(o_project), unnest(o_kind), unnest(o_name), unnest(o_partition), unnest(o_key),
+                       unnest(o_sender), unnest(o_type), unnest(o_at), unnest(o_correlation), unnest(o_causation),
+                       unnest(o_body);
         end if;
         if cardinality(x_key) > 0 then
             delete from timers t using unnest(x_project, x_kind, x_name, x_key) as x(project, kind, name, key)

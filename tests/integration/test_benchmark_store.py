@@ -21,6 +21,7 @@ async def test_every_key_is_measured_and_every_lane_wrote_something() -> None:
         "chain_cpu_cost",
         f"append_256x10_drop_at_{LARGER}",
     }
+    ratios |= {f"append_1024x1_with_sends_vs_{peer}" for peer in ("eventsourcing", "copy")}
     assert set(found["ratios"]) == ratios
     for name in ratios:
         entry = found["figures"][name]
