@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit import repositories
 from tests.kit.command_line import Troupe
+from tests.kit.long_mode import LONG
 
 Events = list[dict[str, Any]]
 
@@ -52,7 +53,7 @@ def effects_ended(troupe: Troupe, name: str) -> list[str]:
     return [line["ended"] for line in lines if line["event"] == "effects.ended"]
 
 
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9] if LONG else [0.5])
 def test_a_fork_comes_to_the_same_conclusion_and_performs_nothing(
     finished: tuple[Troupe, dict[str, Any], Events], part: float
 ) -> None:
