@@ -6,124 +6,51 @@ where the log ends.
 """
 
 import os
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self, cast
+from typing import Any
 
 import anyio
 import structlog
 
 from actors import casting
-from actors.edge.monitoring.company import company_monitoring, company_registry
+from actors.edge.monitoring.company import company_monitoring, company_registry, worker_monitoring
 from actors.edge.monitoring.logs import logged_errors, logging_into
-from actors.edge.monitoring.ports import BadPort, PortTaken, port_in
-from actors.embedded.errors import EmbeddedError, FolderLocked, ForeignFolder
 from actors.embedded.folder import StateFolder
 from actors.embedded.sweep import sweep_ephemeral
 from actors.embedded.use import use_servers
 from actors.embedded.watch import watch
 from actors.keyrings import MasterFiles
-from actors.roles.playbook import Playbook, PlaybookError, load_playbooks
+from actors.mirroring import log_mirrored
+from actors.roles.playbook import Playbook, load_playbooks
 from actors.runtime.blobs import collect_blobs
-from actors.runtime.commit import OwnershipLost
 from actors.runtime.kind import Kind, Performer
 from actors.runtime.metrics import RuntimeMetrics
-from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, SCHEMA, STREAM_BYTES_MAX, NatsBus, root_of, utc_now
-from actors.runtime.ports import BusUnavailable
+from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, SCHEMA, STREAM_BYTES_MAX, NatsBus, utc_now
 from actors.runtime.supervisor import Runtime, running
 from actors.services.metrics import ServiceMetrics
 from actors.services.router import effects as router
-from actors.services.router import offline
-from actors.services.router.provider import Provider, ProviderError
-from actors.services.router.select import BadChoice, Choice, open_provider
+from actors.services.router.provider import Provider
+from actors.services.router.select import Choice, open_provider
 from actors.services.tools import effects as tools
 from actors.services.tools.catalogue import CATALOGUE
 from actors.services.tools.host_tools import host_tools
 from actors.services.tools.runner import ProgramRunner
 from actors.services.tools.sandbox.base import SandboxReport
 from actors.services.tools.sandbox.detect import detect
+from actors.settings import HostError, Settings, host_errors, of_settings
 from actors.signing import anchored
 from eventstore.keyring import Keyring
 from eventstore.postgres.store import PostgresStore
-from eventstore.store import NoSuchLog, StoreError
-from projections.errors import ProjectionError, ViewBehind
+from projections.errors import ViewBehind
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
-from protocol.subjects import BadSubject, check_token
 
-OSV_URL = "https://api.osv.dev"
+__all__ = ["Company", "HostError", "Joined", "Settings", "company", "joined", "of_settings", "reader"]
 
 log = structlog.get_logger("host")
-
-
-class HostError(Exception):
-    """Why the company cannot run. `code`: "usage" (settings), "running" (another one holds the folder),
-    "unavailable"."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a company runs on. Empty URLs mean the embedded servers. `metrics_port` None: the usual one if it is free,
-    else a free one; 0: a free one."""
-
-    state: Path | None = None
-    ephemeral: bool = False
-    project: str = "default"
-    nats_url: str = ""
-    postgres_url: str = ""
-    schema: str = SCHEMA
-    advisories_url: str = OSV_URL
-    provider: str = offline.NAME
-    model: str = ""
-    provider_url: str = ""
-    metrics_port: int | None = None
-    master_key: str = ""
-    signing_key: str = ""
-
-    @classmethod
-    def from_environment(cls, **overrides: Any) -> Self:
-        """TROUPE_STATE, TROUPE_PROJECT, TROUPE_NATS_URL, TROUPE_POSTGRES_URL, TROUPE_SCHEMA, TROUPE_ADVISORIES_URL,
-        TROUPE_PROVIDER, TROUPE_MODEL, TROUPE_PROVIDER_URL, TROUPE_METRICS_PORT, TROUPE_MASTER_KEY, TROUPE_SIGNING_KEY
-        (names of files); then `overrides`. Keys are no part of settings."""
-        environment = os.environ
-        state = environment.get("TROUPE_STATE", "")
-        try:
-            settings = cls(
-                state=Path(state) if state else None,
-                project=environment.get("TROUPE_PROJECT", "") or "default",
-                nats_url=environment.get("TROUPE_NATS_URL", ""),
-                postgres_url=environment.get("TROUPE_POSTGRES_URL", ""),
-                schema=environment.get("TROUPE_SCHEMA", "") or SCHEMA,
-                advisories_url=environment.get("TROUPE_ADVISORIES_URL", OSV_URL),
-                provider=environment.get("TROUPE_PROVIDER", "") or offline.NAME,
-                model=environment.get("TROUPE_MODEL", ""),
-                provider_url=environment.get("TROUPE_PROVIDER_URL", ""),
-                metrics_port=port_in(environment, "TROUPE_METRICS_PORT"),
-                master_key=environment.get("TROUPE_MASTER_KEY", ""),
-                signing_key=environment.get("TROUPE_SIGNING_KEY", ""),
-            )
-            settings = replace(settings, **overrides)
-            check_token("project", settings.project)
-        except (BadSubject, BadPort) as error:
-            raise HostError("usage", str(error)) from error
-        return settings
-
-    @property
-    def root(self) -> str:
-        """The first token of every subject."""
-        return root_of(self.schema)
-
-    @property
-    def embedded(self) -> tuple[str, ...]:
-        """The servers this company needs from its own folder."""
-        return tuple(name for name, url in (("postgres", self.postgres_url), ("nats", self.nats_url)) if not url)
 
 
 @dataclass(frozen=True)
@@ -152,7 +79,7 @@ class Company:
 async def company(settings: Settings) -> AsyncGenerator[Company]:
     """Run a company until the block ends. HostError when it cannot start or must stop."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(_host_errors())
+        stack.enter_context(host_errors())
         if settings.ephemeral:
             await sweep_ephemeral()
         folder = _folder(stack, settings)
@@ -167,6 +94,7 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         dsn = settings.postgres_url or servers.postgres_dsn
         redactor.learn(nats_token)
         redactor.learn_url(nats_url)
+        redactor.learn_url(settings.mirror.nats_url)
         redactor.learn_url(dsn)
         stack.enter_context(logged_errors())
         store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
@@ -187,6 +115,8 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         group.start_soon(collect_blobs, store)
         group.start_soon(watch, folder, settings.embedded, bus.refusal)
         await stack.enter_async_context(anchored(store, bus, settings.schema, folder.path, settings.signing_key))
+        to = (settings.mirror, nats_url, nats_token, settings.root, meters)
+        await stack.enter_async_context(log_mirrored(store, *to, fork))
         alone = not settings.postgres_url  # Else another company may be alive on this log: its leases run out first.
         process = running(store, bus, kinds, performers, utc_now, alone, RuntimeMetrics(meters, kinds), keyring, fork)
         runtime = await stack.enter_async_context(process)
@@ -199,6 +129,70 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
             settings, folder, nats_url, nats_token, dsn, servers.started, store, queries, sandbox, runtime, metrics_url,
             keyring,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A process that works for a company it is not the keeper of."""
+
+    runtime: Runtime
+    log: Path
+    metrics_url: str
+    effects: tuple[str, ...]
+
+
+@asynccontextmanager
+async def joined(settings: Settings, effects: Sequence[str] | None = None) -> AsyncGenerator[Joined]:
+    """One more process of a company until the block ends: it takes its share of the partitions and performs effects
+    (of these kinds; None: of all). Views, anchors and the servers stay the keeper's. HostError when it cannot."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(host_errors())
+        folder = _folder(stack, settings)
+        if settings.embedded and folder.holder() is None:
+            raise HostError(
+                "unavailable",
+                f"no company runs in {folder.path}: start one there with `troupe dev`, or name the servers of another "
+                "with TROUPE_NATS_URL and TROUPE_POSTGRES_URL",
+            )
+        meters, lines_lost = company_registry()
+        log_file = folder.logs / f"worker-{os.getpid()}.log"
+        redactor = stack.enter_context(logging_into(log_file, lines_lost.inc))
+        playbooks = load_playbooks(tools=CATALOGUE.keys())
+        choice = Choice(settings.provider, settings.model, settings.provider_url)
+        provider = await stack.enter_async_context(open_provider(choice, os.environ, casting.scripts(playbooks)))
+        servers = await stack.enter_async_context(use_servers(folder, settings.embedded))
+        nats_url, nats_token = settings.nats_url or servers.nats_url, servers.nats_token
+        dsn = settings.postgres_url or servers.postgres_dsn
+        redactor.learn(nats_token)
+        redactor.learn_url(nats_url)
+        redactor.learn_url(settings.mirror.nats_url)
+        redactor.learn_url(dsn)
+        stack.enter_context(logged_errors())
+        store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
+        if await store.forks.this() is not None:
+            raise HostError("usage", f"{settings.schema} is a fork: it keeps one order, so one process runs it alone")
+        keyring = await MasterFiles(folder.path, settings.master_key).keyring(store)
+        bus = await stack.enter_async_context(NatsBus.open(nats_url, nats_token, settings.root, STREAM_BYTES_MAX))
+        host_ports = host_tools(store, Queries(store, store.pool), settings.advisories_url, utc_now)
+        tool_ports = tools.Ports(store, CATALOGUE, folder.workspaces, ProgramRunner().run, host_ports)
+        kinds, performers = assemble(playbooks, tool_ports, provider, ServiceMetrics(meters, CATALOGUE), keyring)
+        to = (settings.mirror, nats_url, nats_token, settings.root, meters)
+        await stack.enter_async_context(log_mirrored(store, *to))
+        chosen = _chosen(performers, effects)
+        process = running(store, bus, kinds, chosen, utc_now, False, RuntimeMetrics(meters, kinds), keyring)
+        runtime = await stack.enter_async_context(process)
+        shown = worker_monitoring(meters, store, bus, runtime, settings.metrics_port)
+        metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
+        log.info("host.joined", pid=os.getpid(), metrics=metrics_url, effects=sorted(chosen))
+        yield Joined(runtime, log_file, metrics_url, tuple(sorted(chosen)))
+
+
+def _chosen(performers: dict[str, Performer], effects: Sequence[str] | None) -> dict[str, Performer]:
+    unknown = sorted(set(effects or ()) - performers.keys())
+    if unknown:
+        known = ", ".join(sorted(performers))
+        raise HostError("usage", f"there is no kind of effect {unknown[0]!r}; the kinds are {known}")
+    return {kind: performer for kind, performer in performers.items() if effects is None or kind in effects}
 
 
 async def _views_built(queries: Queries) -> None:
@@ -217,7 +211,7 @@ async def reader(settings: Settings, views: bool = True) -> AsyncGenerator[tuple
     another log than the usual one that is not there: nobody means to read an empty one.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_host_errors())
+        stack.enter_context(host_errors())
         dsn = settings.postgres_url
         if not dsn:
             folder = _folder(stack, settings)
@@ -235,52 +229,10 @@ def _folder(stack: AsyncExitStack, settings: Settings) -> StateFolder:
     return of_settings(folder, settings)
 
 
-def of_settings(folder: StateFolder, settings: Settings) -> StateFolder:
-    """The part of a state folder that belongs to the company of that log."""
-    return folder if settings.schema == SCHEMA else folder.of(settings.schema)
-
-
 def _describe(sandbox: SandboxReport) -> str:
     """One line for people: the sandbox in use and, when it is not the best one, why."""
     tried = "; ".join(f"{kind}: {why}" for kind, why in sandbox.tried)
     return f"{sandbox.kind}: {sandbox.detail}" + (f" ({tried})" if tried else "")
-
-
-@contextmanager
-def _host_errors() -> Generator[None]:
-    """What the rooms below raise, as HostError; an error that task groups wrapped comes out as itself."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        _raise(_only(group), group)
-    except (EmbeddedError, StoreError, BusUnavailable, OwnershipLost, PlaybookError, PortTaken) as error:
-        _raise(error, error)
-    except (BadChoice, ProviderError) as error:
-        _raise(error, error)
-
-
-def _only(error: BaseException) -> BaseException:
-    """The one error inside nested groups, or the group when there are several."""
-    while isinstance(error, BaseExceptionGroup):
-        inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
-        if len(inner) > 1:
-            break
-        error = inner[0]
-    return cast("BaseException", error)
-
-
-def _raise(error: BaseException, cause: BaseException) -> NoReturn:
-    match error:
-        case FolderLocked():
-            raise HostError("running", str(error)) from cause
-        case PlaybookError() | ForeignFolder() | BadChoice() | NoSuchLog():
-            raise HostError("usage", str(error)) from cause
-        case ProviderError(kind=kind):
-            raise HostError("unavailable" if kind == "unavailable" else "usage", str(error)) from cause
-        case EmbeddedError() | StoreError() | BusUnavailable() | OwnershipLost() | ProjectionError() | PortTaken():
-            raise HostError("unavailable", str(error)) from cause
-        case _:
-            raise error
 
 
 def assemble(

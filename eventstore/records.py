@@ -194,13 +194,15 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A partition as it stands in the store."""
+    """A partition as it stands in the store. `clean`: it was free, so who had it before had let it go; else a process
+    died with it, or may still believe that it is its own."""
 
     partition: int
     epoch: int
     owner: UUID | None
     cursor: int
     witness: str
+    clean: bool = True
 
 
 @dataclass(frozen=True, slots=True)

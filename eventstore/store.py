@@ -40,6 +40,7 @@ from eventstore.errors import (
     VersionConflict,
 )
 from eventstore.forking import Forks
+from eventstore.leases import Leases
 from eventstore.records import (
     ANY_VERSION,
     EVENT_BYTES_MAX,
@@ -69,6 +70,7 @@ from eventstore.records import (
 )
 from eventstore.snapshots import Snapshots
 from eventstore.subject_keys import SubjectKeys
+from eventstore.workers import Workers
 from protocol.subjects import Address
 
 __all__ = [
@@ -200,6 +202,16 @@ class EventStore(Log, Protocol):
         ...
 
     @property
+    def workers(self) -> Workers:
+        """The processes of the company: see workers.py."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """Named leases: see leases.py."""
+        ...
+
+    @property
     def forks(self) -> Forks:
         """Forks of this log, and what it is a fork of: see forking.py."""
         ...
@@ -225,7 +237,8 @@ class EventStore(Log, Protocol):
         ...
 
     async def acquire(self, partitions: Collection[int], owner: UUID, ttl_s: float, takeover: bool) -> list[Lease]:
-        """Own those of `partitions` that are free (or all, with `takeover`); each acquisition begins a new epoch."""
+        """Own those of `partitions` that are free, or were this owner's already (or all, with `takeover`); each
+        acquisition begins a new epoch."""
         ...
 
     async def renew(self, partitions: Collection[int], owner: UUID, ttl_s: float) -> set[int]:
@@ -258,9 +271,8 @@ class EventStore(Log, Protocol):
         """Heartbeat: extend all claims of this worker; how many there are."""
         ...
 
-    async def release_claims(self, keep: UUID) -> int:
-        """Free the claims of every worker but `keep` (for a single-process company under its folder's lock: the others
-        are dead)."""
+    async def release_claims(self, keep: Collection[UUID]) -> int:
+        """Free the claims of every worker but those in `keep` (who knows that the others are dead)."""
         ...
 
     async def finish_effect(self, effect: ClaimedEffect, outcome: EffectOutcome, partition: int) -> bool:
@@ -271,10 +283,11 @@ class EventStore(Log, Protocol):
         """Give the claim back, to be claimed again after `delay_s`; False if the claim was lost."""
         ...
 
-    async def fire_timers(self, limit: int) -> list[Address]:
-        """Turn timers that are due into sends to their actors; the actors to ring."""
+    async def fire_timers(self, limit: int, partitions: Collection[int] | None = None) -> list[Address]:
+        """Turn timers that are due, of actors in `partitions` (None: in all), into sends to their actors; the actors to
+        ring."""
         ...
 
-    async def next_timer_s(self) -> float | None:
-        """Seconds until the next timer is due (0 or less: now), None without timers."""
+    async def next_timer_s(self, partitions: Collection[int] | None = None) -> float | None:
+        """Seconds until the next timer of those partitions is due (0 or less: now), None without timers."""
         ...

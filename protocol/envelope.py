@@ -11,6 +11,8 @@ import msgspec
 
 INBOX_PREFIX = "_INBOX."  # Replies go to inboxes only: a reply header must not be able to address a command subject.
 HEADER_LENGTH_MAX = 512
+PRIORITIES = ("urgent", "high", "medium", "low")  # The best first.
+PRIORITY = "medium"  # Of a message that names none.
 _INBOX = re.compile(re.escape(INBOX_PREFIX) + r"[!-)+-=?-~]+")  # One subject: no wildcard, no blank
 
 
@@ -25,7 +27,9 @@ class BadHeader(ValueError):
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """The headers of one message. "" means absent. Times are ISO 8601 in UTC.
 
-    `outbox` marks a copy of an outbox row: a doorbell, whose truth is the row. `deadline` bounds an ask.
+    `outbox` marks a copy of an outbox row: a doorbell, whose truth is the row. `deadline`: a command is not run after
+    it, and an ask ends with it. `priority` is one of PRIORITIES. Commands of one `sender` to one actor keep their
+    order.
     """
 
     id: str = ""
@@ -93,6 +97,8 @@ def _check(field: str, value: str) -> None:
         raise BadHeader(f"the header {name} is {value!r}; use printable characters only")
     if field == "reply_to" and value and not _INBOX.fullmatch(value):
         raise BadHeader(f"the header {name} is {value!r}; it must begin with {INBOX_PREFIX} and name one subject")
+    if field == "priority" and value and value not in PRIORITIES:
+        raise BadHeader(f"the header {name} is {value!r}; it must be one of {', '.join(PRIORITIES)}")
     if field in ("time", "deadline") and value:
         parse_time(value, name)
 

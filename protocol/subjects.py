@@ -5,11 +5,13 @@ Tokens are letters, digits, `_` and `-`, at most TOKEN_LENGTH_MAX long, so that 
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 ROOT = "troupe"
 PARTITIONS = 64  # FNV-1a over (project, kind, id); changing it re-homes every actor, so it is fixed per installation.
 TOKEN_LENGTH_MAX = 128
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 _REFERENCE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9][A-Za-z0-9_-]*)@([0-9]{1,18})")
 
 
@@ -61,6 +63,19 @@ def dead_subject(address: Address, root: str = ROOT) -> str:
     return f"{root}.dead.{address.project}.{address.kind}.{address.name}"
 
 
+def event_subject(address: Address, type_: str, root: str = ROOT) -> str:
+    """Where the mirror publishes an event of that type: `troupe.evt.<project>.<kind>.<id>.<event>`, the type's tag
+    without its kind, as one token ("task.submitted.v1" is "submitted-v1")."""
+    check_address(address)
+    event = _NO_TOKEN.sub("-", type_.removeprefix(f"{address.kind}."))[:TOKEN_LENGTH_MAX]
+    return f"{root}.evt.{address.project}.{address.kind}.{address.name}.{event or '-'}"
+
+
+def events_wildcard(root: str = ROOT) -> str:
+    """Every subject of the mirror."""
+    return f"{root}.evt.>"
+
+
 def effect_subject(effect_kind: str, root: str = ROOT) -> str:
     return f"{root}.fx.{check_token('effect kind', effect_kind)}"
 
@@ -101,6 +116,20 @@ def parse_stored_subject(subject: str, root: str = ROOT) -> tuple[int, Address]:
     return int(parts[2]), check_address(Address(*parts[3:]))
 
 
+def stored_partition(subject: str, root: str = ROOT) -> int:
+    """The partition of a stored command, whatever else its subject is; -1 if it has none."""
+    parts = subject.split(".", 3)
+    if len(parts) < 4 or parts[:2] != [root, "part"] or not parts[2].isdecimal():
+        return -1
+    return int(parts[2])
+
+
+def stored_subjects(partition: int, root: str = ROOT) -> str:
+    """What the COMMANDS stream holds of one partition."""
+    return f"{root}.part.{partition}.>"
+
+
+@lru_cache(maxsize=65_536)
 def partition_of(address: Address, partitions: int = PARTITIONS) -> int:
     """The partition NATS' own `partition()` gives: FNV-1a-32 over the tokens' bytes, modulo the number of
     partitions."""

@@ -19,6 +19,7 @@ from actors.cli.pub import pub
 from actors.cli.replay import replay
 from actors.cli.run import run
 from actors.cli.usage import usage
+from actors.cli.worker import worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def make_app() -> App:
         print_error=False,
         result_action="return_value",
     )
-    for command in (dev, run, demo, pub, replay, usage, doctor):
+    for command in (dev, worker, run, demo, pub, replay, usage, doctor):
         app.command(command)
     for group in (task.app, agent.app, artifact.app, audit.app, blob.app, fork.app, subject.app):
         app.command(group)

@@ -1,7 +1,7 @@
 """Has the running company purge COMMANDS, and waits until it has: nothing that was in the stream is left in it.
 
-A doorbell of ours marks the place. The company settles what is before it, moves its cursors on to it, and purges what
-is below: then the stream begins at the mark or later.
+Doorbells of ours mark the place, one in each partition. The company settles what is before them, moves its cursors on
+to them, and purges what is below: then the stream begins at the first mark or later.
 """
 
 import anyio
@@ -10,14 +10,14 @@ import nats.js.errors
 from nats.js import JetStreamContext
 
 from actors.cli.client import Asker
+from actors.runtime.bells import bell_of
 from actors.runtime.nats_bus import stream_of
 from protocol.subject import FORGOTTEN_BELL
-from protocol.subjects import Address, command_subject, effect_subject
+from protocol.subjects import PARTITIONS, command_subject, effect_subject
 
-PURGE_WAIT_S = 20.0  # The cursors move every 5 s, and the purge follows within 2.
-RING_EVERY_S = 3.0  # A doorbell may be lost.
+PURGE_WAIT_S = 20.0  # The cursors move every second, and the purge follows at the bell.
+RING_EVERY_S = 0.5  # Until all have moved; and a doorbell may be lost.
 POLL_S = 0.2
-_MARK = Address("troupe", "runtime", "subject")  # No actor: its doorbell finds no mail.
 _FAILED = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 
@@ -27,11 +27,15 @@ async def purge(asker: Asker, wait_s: float = PURGE_WAIT_S) -> bool:
     try:
         with anyio.move_on_after(wait_s):
             stream = asker.client.jetstream()
-            mark = await stream.publish(command_subject(_MARK, asker.root), b"", headers={"Troupe-Outbox": "1"})
+            first = 0
+            for partition in range(PARTITIONS):
+                bell = command_subject(bell_of(partition), asker.root)
+                mark = await stream.publish(bell, b"", headers={"Troupe-Outbox": "1"})
+                first = first or mark.seq
             while True:
                 await asker.client.publish(effect_subject(FORGOTTEN_BELL, asker.root), b"")
                 with anyio.move_on_after(RING_EVERY_S):
-                    await _begins_at(stream, stream_of(asker.root), mark.seq)
+                    await _begins_at(stream, stream_of(asker.root), first)
                     return True
     except _FAILED:
         return False

@@ -2,7 +2,7 @@
 only."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import anyio
 import structlog
@@ -12,7 +12,7 @@ from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import Mailboxes
 from actors.runtime.turn import Loaded
 from eventstore.store import EventStore, StoreUnavailable
-from protocol.subjects import Address
+from protocol.subjects import Address, partition_of
 
 CACHE_ACTORS_MAX = 10_000  # More than one batch has actors.
 LOADS_CONCURRENT_MAX = 4
@@ -28,6 +28,7 @@ class ActorCache:
     def __init__(self, store: EventStore, kinds: Kinds, mailboxes: Mailboxes) -> None:
         self._store, self._kinds, self._mailboxes = store, kinds, mailboxes
         self._actors: OrderedDict[Address, Loaded] = OrderedDict()
+        self._losses = 0  # How often partitions were lost: what was read before that may be old.
 
     def get(self, address: Address) -> Loaded | None:
         return self._actors.get(address)
@@ -40,6 +41,12 @@ class ActorCache:
 
     def drop(self, address: Address) -> None:
         self._actors.pop(address, None)
+
+    def lose(self, partitions: Collection[int]) -> None:
+        """Forget the actors of these partitions."""
+        self._losses += 1
+        for address in [address for address in self._actors if partition_of(address) in partitions]:
+            del self._actors[address]
 
     async def load(self, addresses: Sequence[Address]) -> None:
         """Bring those that are not here to life. One whose history this version cannot read is parked."""
@@ -61,8 +68,12 @@ class ActorCache:
         folding = Fold(self._store, self._kinds[address.kind], address)
         delay_s = RETRY_FIRST_S
         while True:
+            losses = self._losses
             try:
-                self.remember(address, await folding.finish())
+                loaded = await folding.finish()
+                if losses != self._losses:
+                    continue  # Another may have had the actor meanwhile: read on.
+                self.remember(address, loaded)
                 return
             except StoreUnavailable as error:
                 log.warning("activation.waits", actor=str(address), error=str(error))

@@ -2,14 +2,12 @@
 
 There is no timer: the running commit is the window in which the next batch gathers. After a lost connection the
 identical batch is sent again and finds itself: its commands are known, their outcome is in the inbox. The cache holds
-committed state only; a conflict drops that stream's entry, a fence ends the process's ownership.
+committed state only; a conflict drops that stream's entry, a fence that of its partition.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from time import monotonic
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
-from uuid import UUID
 
 import anyio
 import structlog
@@ -19,7 +17,9 @@ from actors.runtime.cursor import Cursors, Place
 from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import Mailboxes
 from actors.runtime.metrics import RuntimeMetrics
+from actors.runtime.ownership import Held, Ownership, OwnershipLost
 from actors.runtime.ports import Bus, Clock
+from actors.runtime.pressure import Pressure
 from actors.runtime.turn import Loaded, Pending
 from actors.runtime.work import Work, decide, known_answer, quarantine, refuse
 from eventstore.store import Batch, EventStore, Fence, InvalidUnit, StoreUnavailable, Verdict
@@ -30,24 +30,13 @@ from protocol.subjects import Address, partition_of
 
 UNITS_MAX = 1_000  # Actors in one commit.
 UNIT_COMMANDS_MAX = 64  # Commands of one actor in one commit: a busy actor must not starve the batch.
-ADVANCE_EVERY_S = 5.0
+ADVANCE_EVERY_S = 1.0
 RETRY_FIRST_S = 0.05
 RETRY_S_MAX = 2.0
+NO_LEASES: Mapping[int, Held] = MappingProxyType({})
 
 T = TypeVar("T")
 log = structlog.get_logger("commit")
-
-
-class OwnershipLost(Exception):
-    """Another process owns a partition of ours: this one must stop writing at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The fence under which this process writes."""
-
-    epoch: int
-    owner: UUID
 
 
 class Committer:
@@ -60,50 +49,89 @@ class Committer:
         kinds: Kinds,
         mailboxes: Mailboxes,
         cursors: Cursors,
-        held: dict[int, Held],
+        ownership: Ownership,
         clock: Clock,
-        lease_valid: Callable[[], Awaitable[None]],
         timers_changed: Callable[[], None],
         metrics: RuntimeMetrics | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         self._store, self._bus, self._kinds = store, bus, kinds
-        self._mailboxes, self._cursors, self._held = mailboxes, cursors, held
-        self._clock, self._lease_valid, self._timers_changed = clock, lease_valid, timers_changed
+        self._mailboxes, self._cursors, self._ownership = mailboxes, cursors, ownership
+        self._clock, self._timers_changed = clock, timers_changed
         self._metrics = metrics or RuntimeMetrics(kinds=kinds)
+        self._pressure = pressure or Pressure(mailboxes, cursors, bus, self._metrics)
         self._actors = ActorCache(store, kinds, mailboxes)
+        self._in_hand: set[int] = set()  # Partitions of the step under way.
+        self._rested = anyio.Event()
 
     async def run(self) -> None:
         """Turns as they come; now and then the cursors that no turn moves, also when there is never a rest."""
-        advance_at = monotonic() + ADVANCE_EVERY_S
+        advance_at = anyio.current_time() + ADVANCE_EVERY_S
         while True:
-            with anyio.move_on_after(max(0.0, advance_at - monotonic())) as resting:
+            with anyio.move_on_after(max(0.0, advance_at - anyio.current_time())) as resting:
                 await self._mailboxes.wait()
-            if monotonic() >= advance_at:
+            if anyio.current_time() >= advance_at:
                 await self.advance()
-                advance_at = monotonic() + ADVANCE_EVERY_S
+                advance_at = anyio.current_time() + ADVANCE_EVERY_S
             if not resting.cancelled_caught:
                 await self.step()
 
     async def step(self) -> None:
         """Decide and commit what is ready now."""
         addresses = self._mailboxes.ready(UNITS_MAX)
+        self._in_hand = {partition_of(address) for address in addresses}
+        try:
+            await self._step(addresses)
+        finally:
+            self._pressure.ease()
+            self._in_hand = set()
+            self._rested.set()
+            self._rested = anyio.Event()
+
+    async def _step(self, addresses: Sequence[Address]) -> None:
+        under = dict(self._ownership.held)  # A partition that is lost and gained meanwhile has moved on.
         taken = {address: self._mailboxes.take(address, UNIT_COMMANDS_MAX) for address in addresses}
         await self._actors.load([a for a in addresses if a.kind in self._kinds and not self._mailboxes.parked(a)])
         works = [work for address, commands in taken.items() for work in self._decide(address, commands)]
         while works:
             try:
-                verdicts = await self._commit(works)
+                verdicts = await self._commit(works, under)
             except InvalidUnit as error:
                 works = self._cut_out(works, error)
                 continue
-            await self._after(works, verdicts)
+            except OwnershipLost as error:
+                log.info("commit.again", reason=str(error))
+                for work in works:
+                    self._again(work, ())
+                return
+            await self._after(works, verdicts, under)
             return
 
     async def advance(self) -> None:
         """Move the cursors of partitions that have settled more than the store knows, without any unit."""
         behind = self._cursors.behind()
         if behind:
-            await self._commit((), behind)
+            try:
+                await self._commit((), dict(self._ownership.held), behind)
+            except OwnershipLost as error:
+                log.info("commit.advance_again", reason=str(error))
+
+    async def vacate(self, partition: int) -> None:
+        """Begin nothing more in that partition, end what is under way, and move its cursor as far as it can stand: who
+        has it next begins there. Called before it is let go."""
+        self._mailboxes.pause(partition)
+        while partition in self._in_hand:
+            await self._rested.wait()
+        place = self._cursors.behind().get(partition)
+        if place is not None:
+            try:
+                await self._commit((), dict(self._ownership.held), {partition: place})
+            except OwnershipLost as error:
+                log.info("commit.vacate_late", reason=str(error))
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """Nothing is known any more of the actors of these partitions."""
+        self._actors.lose(partitions)
 
     def _decide(self, address: Address, commands: list[Pending]) -> list[Work]:
         kind, reason = self._kinds.get(address.kind), self._mailboxes.parked(address)
@@ -116,7 +144,9 @@ class Committer:
         if reason or kind is None:
             return [refuse(commands, Refusal("parked", f"{address} cannot be read by this version: {reason}"))]
         loaded = self._actors.get(address)
-        assert loaded is not None, "an actor is loaded or parked; the cache holds more than one batch"
+        if loaded is None:  # Its partition was lost while it was loaded.
+            self._mailboxes.done(address, commands)
+            return []
         works, later = decide(kind, address, loaded, commands, self._clock())
         for work in works:
             if work.error:
@@ -136,7 +166,11 @@ class Committer:
         instead = self._decide(bad.address, [first]) if rest else [quarantine(first, str(error))]
         return [*works[: error.index], *instead, *works[error.index + 1 :]]
 
-    async def _commit(self, works: Sequence[Work], behind: dict[int, Place] | None = None) -> tuple[Verdict, ...]:
+    async def _commit(
+        self, works: Sequence[Work], under: Mapping[int, Held], behind: Mapping[int, Place] | None = None
+    ) -> tuple[Verdict, ...]:
+        """Commit what was decided `under` these leases. OwnershipLost when one of them is no more."""
+        await self._ownership.valid({*(work.unit.partition for work in works), *(behind or ())}, under)
         generation = self._cursors.generation
         settling: dict[int, set[int]] = {work.unit.partition: set() for work in works}
         for work in works:
@@ -145,25 +179,28 @@ class Committer:
         targets = dict(behind or {})
         targets |= {partition: self._cursors.preview(partition, done) for partition, done in settling.items()}
         fences = tuple(
-            Fence(p, self._held[p].epoch, self._held[p].owner, cursor, witness)
-            for p, (cursor, witness) in targets.items()
+            Fence(p, under[p].epoch, under[p].owner, cursor, witness) for p, (cursor, witness) in targets.items()
         )
         batch = Batch(fences, tuple(work.unit for work in works))
-        sent_at = monotonic()
-        verdicts = await self._until_stored(lambda: self._store.commit(batch))
-        self._metrics.committed(batch, monotonic() - sent_at)
+        sent_at = anyio.current_time()
+        verdicts = await self._until_stored(lambda: self._store.commit(batch), targets, under)
+        self._metrics.committed(batch, anyio.current_time() - sent_at)
         lost = {w.unit.partition for w, v in zip(works, verdicts, strict=True) if v.status != "committed"}
         if generation == self._cursors.generation:
             for partition, cursor in targets.items():
                 if partition not in lost:
                     self._cursors.committed(partition, cursor)
+        await self._pressure.tell()
         return verdicts
 
-    async def _until_stored(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask the store until it answers: the identical batch finds itself if it had been committed."""
+    async def _until_stored(
+        self, call: Callable[[], Awaitable[T]], partitions: Collection[int] = (), under: Mapping[int, Held] = NO_LEASES
+    ) -> T:
+        """Ask the store until it answers: the identical batch finds itself if it had been committed. OwnershipLost when
+        one of these partitions was lost meanwhile."""
         delay_s = RETRY_FIRST_S
         while True:
-            await self._lease_valid()
+            await self._ownership.valid(partitions, under)
             try:
                 return await call()
             except StoreUnavailable as error:
@@ -171,20 +208,21 @@ class Committer:
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_S_MAX)
 
-    async def _after(self, works: Sequence[Work], verdicts: Sequence[Verdict]) -> None:
-        fenced = sorted({w.unit.partition for w, v in zip(works, verdicts, strict=True) if v.status == "fenced"})
+    async def _after(self, works: Sequence[Work], verdicts: Sequence[Verdict], under: Mapping[int, Held]) -> None:
+        fenced: set[int] = set()
         now = self._clock()
         for work, verdict in zip(works, verdicts, strict=True):
             self._metrics.turned(work, verdict, now)
             match verdict.status:
                 case "committed":
-                    await self._committed(work, verdict)
+                    await self._committed(work, verdict, under)
                 case "known":
                     await self._known(work, verdict.known)
                 case "conflict":
                     self._again(work, ())
                 case "fenced":
-                    pass  # The process ends below; its commands are the other owner's.
+                    fenced.add(work.unit.partition)
+                    self._again(work, ())
         # Also for known units: this very batch may have been committed before its connection was lost.
         stand = [w.unit for w, v in zip(works, verdicts, strict=True) if v.status in ("committed", "known")]
         rings = dict.fromkeys(send.to for unit in stand for send in unit.sends)
@@ -195,14 +233,12 @@ class Committer:
             await self._bus.ring_effects(list(effects))
         if any(unit.timers for unit in stand):
             self._timers_changed()
-        if fenced:
-            raise OwnershipLost(
-                f"{len(fenced)} partitions (first: {fenced[0]}) have another owner: "
-                "is a second company running on this log?"
-            )
+        self._ownership.lose(fenced)
 
-    async def _committed(self, work: Work, verdict: Verdict) -> None:
-        if work.turn is not None and work.unit.events:
+    async def _committed(self, work: Work, verdict: Verdict, under: Mapping[int, Held]) -> None:
+        partition = work.unit.partition
+        ours = self._ownership.held.get(partition) is under[partition]
+        if work.turn is not None and work.unit.events and ours:
             self._actors.remember(work.address, Loaded(work.turn.state, work.turn.version))
         self._settle(work.commands)
         self._mailboxes.done(work.address, work.commands)
@@ -228,7 +264,10 @@ class Committer:
                 await self._reply(asked[row.id], known_answer(row))
 
     def _again(self, work: Work, without: Sequence[Pending]) -> None:
-        """The unit lost: forget the cached state and decide what is left of it anew."""
+        """The unit lost: forget the cached state and decide what is left of it anew, if it is ours still."""
+        if work.unit.partition not in self._ownership.held:
+            self._mailboxes.done(work.address, work.commands)
+            return
         self._actors.drop(work.address)
         dropped = {id(pending) for pending in without}
         self._mailboxes.give_back(work.address, [p for p in work.commands if id(p) not in dropped])

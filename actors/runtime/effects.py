@@ -5,11 +5,10 @@ twice, idempotent work is not). An effect always ends: when every attempt failed
 the actor hears it. Work and its outcome never touch an actor's state. In a fork the record is asked first.
 """
 
-import random
 from collections.abc import Awaitable, Callable, Mapping
-from time import monotonic
+from random import Random
 from typing import TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import anyio
 import anyio.abc
@@ -17,6 +16,7 @@ import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from actors.runtime.chance import any_chance, new_uuid, spread
 from actors.runtime.kind import EffectCall, Performer
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ports import Bus, Clock
@@ -49,8 +49,11 @@ class EffectWorker:
         clock: Clock,
         metrics: RuntimeMetrics | None = None,
         record: Record | None = None,
+        worker: UUID | None = None,
+        chance: Random | None = None,
     ) -> None:
-        self.worker: UUID = uuid4()
+        self._chance = chance or any_chance()
+        self.worker = worker or new_uuid(self._chance)
         self._record = record
         self._store, self._bus, self._performers, self._clock = store, bus, performers, clock
         self._metrics = metrics or RuntimeMetrics()
@@ -112,11 +115,11 @@ class EffectWorker:
         call = EffectCall(effect.address, effect.key, effect.at, effect.correlation, effect.attempt)
         # In the context of this task alone: every line the performer writes says what it is about.
         bind_contextvars(correlation=effect.correlation, actor=str(effect.address), effect=effect.key)
-        running, started = self._metrics.effects_running.labels(performer.kind), monotonic()
+        running, started = self._metrics.effects_running.labels(performer.kind), anyio.current_time()
         running.inc()
         try:
             ended, outcome = await self._attempt(performer, call, effect)
-            seconds = monotonic() - started
+            seconds = anyio.current_time() - started
             if outcome is not None and not await self._finish(effect, outcome):
                 ended = "claim_lost"
             self._metrics.attempted(performer.kind, ended, seconds)
@@ -156,8 +159,7 @@ class EffectWorker:
         log.warning("effects.attempt_failed", key=effect.key, kind=performer.kind, attempt=call.attempt, error=words)
         if call.attempt >= performer.attempts_max or effect.safety == "once":
             return "given_up", performer.give_up(call, work, words)
-        jitter = random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, guards nothing
-        delay_s = min(BACKOFF_FIRST_S * 2 ** (call.attempt - 1), BACKOFF_S_MAX) * jitter
+        delay_s = spread(self._chance, min(BACKOFF_FIRST_S * 2 ** (call.attempt - 1), BACKOFF_S_MAX))
         await self._until_stored(lambda: self._store.retry_effect(self._current(effect), delay_s))
         return "retried", None
 

@@ -56,12 +56,26 @@ class Effect:
     safety: Safety
 
 
-Reaction = Send | Timer | Cancel | Effect
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the asker of `ask` is told: it is stored in this commit and sent after it. An ask that is over, or that
+    nobody waits for, takes none; the first answer counts."""
+
+    ask: str
+    body: msgspec.Struct
+
+
+Reaction = Send | Timer | Cancel | Effect | Answer
 
 
 @dataclass(frozen=True)
 class Kind(Generic[S]):
     """One kind of actor. `external` are the commands people and programs may send; all others only come from actors.
+
+    `later`: commands that are answered by an `Answer`, and not when they are accepted. Each has a field `ask: str = ""`
+    that the runtime fills with the command's id before `decide` sees it, whatever was sent there: who answers later
+    keeps it in an event. `cancelled` makes of such an id what the core hears when the ask was withdrawn (None: nothing;
+    the asker is told in any case, unless the core refuses that).
 
     `correlates`: everything this actor's commands cause is correlated by the actor's own name (a task). `retired`: how
     commands and events with retired tags are read; ValueError for one that leads to none of its messages.
@@ -78,6 +92,8 @@ class Kind(Generic[S]):
     evolve: Callable[[S, Any], S]
     react: Callable[[S, Any], tuple[Reaction, ...]]
     external: tuple[type[Command], ...] = ()
+    later: tuple[type[Command], ...] = ()
+    cancelled: Callable[[str], Command] | None = None
     correlates: bool = False
     retired: tuple[Upcast, ...] = ()
     state: type[S] | None = None
@@ -87,6 +103,9 @@ class Kind(Generic[S]):
     event_vocabulary: Vocabulary[Event] = field(init=False)
 
     def __post_init__(self) -> None:
+        for cls in self.later:
+            if not any(f.name == "ask" and f.type is str and f.default == "" for f in msgspec.structs.fields(cls)):
+                raise ValueError(f'{cls.__name__} is answered later and needs a field `ask: str = ""`')
         asked, stated = (self._leading_to(classes) for classes in (self.commands, self.events))
         # What leads to neither is given to both, and so refused.
         lost = tuple(upcast for upcast in self.retired if upcast not in asked and upcast not in stated)

@@ -4,22 +4,27 @@ In memory only. After a crash the feed begins again at the cursor and outbox row
 """
 
 import re
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from heapq import nsmallest
 
 import anyio
 
+from actors.runtime.deadlines import deadline_refusal
 from actors.runtime.kind import Kinds
+from actors.runtime.priority import Box, rank
 from actors.runtime.turn import Pending, plain
 from eventstore.store import PendingSend
-from protocol.codec import Malformed, read_tag
+from protocol.codec import Malformed, UnknownTag, Vocabulary, read_tag
 from protocol.envelope import BadHeader, Envelope, from_headers, parse_time
-from protocol.message import Command, Refusal
-from protocol.subjects import Address
+from protocol.message import Command, Refusal, tag_of
+from protocol.runtime import CancelCommand
+from protocol.subjects import Address, partition_of
 
-OPEN_COMMANDS_MAX = 4_096  # Open commands of one process; beyond it the feed waits.
 TYPE_LENGTH_MAX = 128  # Characters kept of what was sent as a type.
+CANCEL = tag_of(CancelCommand)
+_cancels: Vocabulary[Command] = Vocabulary((CancelCommand,))
 # A decoder's words about a value that is none of the allowed ones: the value is content, its place is enough.
 _QUOTED = re.compile(r"(Invalid (?:enum )?value) '.*?'(?= - at `|$)", re.DOTALL)
 
@@ -28,10 +33,14 @@ class Mailboxes:
     """Queues by actor, and which actors are ready for a turn."""
 
     def __init__(self) -> None:
-        self._boxes: dict[Address, deque[Pending]] = {}
+        self._boxes: dict[Address, Box] = {}
+        self._arrivals = 0  # Commands that came.
+        self._front = 0  # Below 0: the rank of what was put back last.
         self._ready: OrderedDict[Address, None] = OrderedDict()
         self._rows: set[int] = set()
         self._parked: dict[Address, str] = {}
+        self._kept: dict[Address, int] = {}  # Of parked actors whose commands the store keeps: how many those are.
+        self._paused: dict[int, set[Address]] = {}  # Partitions that are let go, with who would be ready in them.
         self._stirred = anyio.Event()
         self.waiting = 0
 
@@ -42,53 +51,106 @@ class Mailboxes:
             if pending.outbox_id in self._rows or pending.address in self._parked:
                 return
             self._rows.add(pending.outbox_id)
-        self._boxes.setdefault(pending.address, deque()).append(pending)
+        box = self._boxes.get(pending.address)
+        if box is None:
+            box = self._boxes[pending.address] = Box()
+        self._arrivals += 1
+        # Behind what it withdraws: then that stays withdrawn, even if this process dies between their commits.
+        withdraws = box.withdraw(pending.command.id) if isinstance(pending.command, CancelCommand) else None
+        box.put(pending, rank(pending, self._arrivals), withdraws)
         self.waiting += 1
-        self._ready[pending.address] = None
-        self._stirred.set()
+        self._make_ready(pending.address)
 
     def take(self, address: Address, limit: int) -> list[Pending]:
-        """The first commands of an actor, at most `limit`, no id twice: a repetition waits until its first has been
+        """The next commands of an actor, at most `limit`, no id twice: a repetition waits until its first has been
         settled, and is then known."""
         self._ready.pop(address, None)
-        box = self._boxes.get(address, deque())
+        box = self._boxes.get(address)
         taken: list[Pending] = []
         ids: set[str] = set()
-        while box and len(taken) < limit and box[0].id not in ids:
-            ids.add(box[0].id)
-            taken.append(box.popleft())
+        while box is not None and box.size and len(taken) < limit and (id_ := box.peek().id) not in ids:
+            ids.add(id_)
+            taken.append(box.pop())
         self.waiting -= len(taken)
         return taken
 
     def give_back(self, address: Address, commands: Iterable[Pending]) -> None:
         """Put taken commands back in front, in order."""
         kept = list(commands)
-        self._boxes.setdefault(address, deque()).extendleft(reversed(kept))
+        box = self._boxes.setdefault(address, Box())
+        for pending in reversed(kept):
+            self._front -= 1
+            box.put_back(pending, self._front)
         self.waiting += len(kept)
 
     def done(self, address: Address, settled: Iterable[Pending]) -> None:
         """A turn of this actor is over; those commands will never come again."""
         for pending in settled:
             self._rows.discard(pending.outbox_id)
-        if self._boxes.get(address):
-            self._ready[address] = None
-            self._stirred.set()
+        if (box := self._boxes.get(address)) is not None and box.size:
+            self._make_ready(address)
         else:
             self._boxes.pop(address, None)
             self._ready.pop(address, None)
 
-    def park(self, address: Address, reason: str) -> None:
-        """Leave an actor alone until the process starts anew: what others sent it stays in the outbox, in order; what
-        comes from outside is to be refused. So a parked actor holds up no cursor and no neighbour."""
+    def pause(self, partition: int) -> None:
+        """Begin nothing more in that partition, until it is lost."""
+        waiting = {address for address in self._ready if partition_of(address) == partition}
+        self._paused[partition] = waiting
+        for address in waiting:
+            del self._ready[address]
+
+    def lose(self, partitions: Collection[int]) -> None:
+        """These partitions are another process's: nothing waits here for their actors."""
+        for address in [address for address in self._boxes if partition_of(address) in partitions]:
+            self._drop(address, lambda _: True)
+        self.unpark(partitions)
+        for partition in partitions:
+            self._paused.pop(partition, None)
+
+    def park(self, address: Address, reason: str, kept: int | None = None) -> None:
+        """Leave an actor alone until its partition is lost: what others sent it stays in the outbox, in order. So a
+        parked actor holds up no cursor and no neighbour. `kept` is how many commands from outside the store keeps for
+        it; None: it keeps none, they are to be refused."""
         self._parked[address] = reason
+        if kept is not None:
+            self._kept[address] = kept
         self._drop(address, lambda pending: pending.outbox_id > 0)
+
+    def unpark(self, partitions: Collection[int]) -> None:
+        """Nothing is known any more of who is parked in these partitions."""
+        for address in [address for address in self._parked if partition_of(address) in partitions]:
+            del self._parked[address]
+            self._kept.pop(address, None)
+
+    def keep(self, address: Address, count: int) -> None:
+        """The store keeps so many more commands for a parked actor."""
+        if address in self._kept:
+            self._kept[address] += count
+
+    def kept(self, address: Address) -> int | None:
+        """How many commands from outside are kept for this parked actor; None: it is not parked, or none are."""
+        return self._kept.get(address)
+
+    @property
+    def parked_count(self) -> int:
+        """How many actors are parked here."""
+        return len(self._parked)
 
     def parked(self, address: Address) -> str:
         """Why this actor is parked ("": it is not)."""
         return self._parked.get(address, "")
 
     def ready(self, limit: int) -> list[Address]:
-        return [address for address, _ in zip(self._ready, range(limit), strict=False)]
+        """Actors whose turn may begin, at most `limit`: if there are more, those with the best that waits."""
+        if len(self._ready) <= limit:
+            return list(self._ready)
+        return nsmallest(limit, self._ready, key=lambda address: self._boxes[address].rank)
+
+    def count(self, address: Address) -> int:
+        """How many commands wait for that actor."""
+        box = self._boxes.get(address)
+        return 0 if box is None else box.size
 
     async def wait(self) -> None:
         """Until some actor is ready."""
@@ -101,14 +163,20 @@ class Mailboxes:
         for address in list(self._boxes):
             self._drop(address, lambda pending: pending.outbox_id == 0)
 
+    def _make_ready(self, address: Address) -> None:
+        if self._paused and (paused := self._paused.get(partition_of(address))) is not None:
+            paused.add(address)
+            return
+        self._ready[address] = None
+        self._stirred.set()
+
     def _drop(self, address: Address, unwanted: Callable[[Pending], bool]) -> None:
-        box = self._boxes.get(address, deque())
-        kept = deque(pending for pending in box if not unwanted(pending))
-        self._rows.difference_update(pending.outbox_id for pending in box if unwanted(pending))
-        self.waiting -= len(box) - len(kept)
-        if kept:
-            self._boxes[address] = kept
-        else:
+        box = self._boxes.get(address)
+        if box is not None:
+            dropped = box.drop(unwanted)
+            self._rows.difference_update(pending.outbox_id for pending in dropped)
+            self.waiting -= len(dropped)
+        if box is None or not box.size:
             self._boxes.pop(address, None)
             self._ready.pop(address, None)
 
@@ -118,7 +186,7 @@ def from_row(kinds: Kinds, row: PendingSend) -> Pending:
     command, refusal = _decode(kinds, row.to, row.body, external=False)
     return Pending(
         row.to, row.id, row.type, row.body, row.at, row.correlation, Envelope(id=row.id, causation=row.causation),
-        command, refusal, outbox_id=row.outbox_id, outcome_of=row.outcome_of,
+        command, refusal, outbox_id=row.outbox_id, outcome_of=row.outcome_of, sender=row.sender,
     )  # fmt: skip
 
 
@@ -137,10 +205,8 @@ def from_message(
         refusal = Refusal("bad-header", str(error))
     if refusal is None:
         command, refusal = _decode(kinds, address, body, external=True)
-    if refusal is None and envelope.deadline and parse_time(envelope.deadline) < now:
-        refusal = Refusal(
-            "expired", f"the deadline {envelope.deadline} had passed when the command's turn came; send it anew"
-        )
+    if refusal is None and envelope.deadline:
+        refusal = deadline_refusal(parse_time(envelope.deadline), now)
     kind = kinds.get(address.kind)
     correlation = address.name if kind is None or kind.correlates or not envelope.correlation else envelope.correlation
     return Pending(
@@ -157,6 +223,8 @@ def _decode(kinds: Kinds, address: Address, body: bytes, external: bool) -> tupl
     try:
         command = kind.command_vocabulary.decode(body)
     except Malformed as error:
+        if external and isinstance(error, UnknownTag) and error.tag == CANCEL:
+            return _decode_cancel(address, body)
         said = _QUOTED.sub(r"\1", str(error))
         return None, Refusal("malformed", f"{address}: {said}")
     if external and not isinstance(command, kind.external):
@@ -164,6 +232,14 @@ def _decode(kinds: Kinds, address: Address, body: bytes, external: bool) -> tupl
             "internal", f"{_tag(body)} is a word between actors; {address.kind} takes it from nobody else"
         )
     return command, None
+
+
+def _decode_cancel(address: Address, body: bytes) -> tuple[Command | None, Refusal | None]:
+    """A word that every actor's subject takes, whatever its kind."""
+    try:
+        return _cancels.decode(body, CANCEL), None
+    except Malformed as error:
+        return None, Refusal("malformed", f"{address}: {error}")
 
 
 def _tag(body: bytes) -> str:

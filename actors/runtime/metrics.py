@@ -30,12 +30,16 @@ class RuntimeMetrics:
         self._make_effects()
         self.outbox_overdue = self._gauge("outbox_overdue", "Actors whose sends wait too long, at the last look.")
         self.intake_reopens = self._counter("intake_reopens", "How often the feed of commands had to be opened again.")
+        self.partitions_held = self._gauge("partitions_held", "Partitions that this process owns.")
         self.lease_renewals_failed = self._counter(
             "lease_renewals_failed", "Renewals of the leases that the store did not answer."
         )
 
     def _make_turns(self) -> None:
         self._commands = self._counter("commands", "Commands settled, by the kind of their actor.", "kind", "outcome")
+        self._turned_away = self._counter(
+            "commands_turned_away", "Commands that were answered and left no trace, by why.", "kind", "code"
+        )
         self._turns = self._counter("turns", "Units decided, by what their commit said.", "kind", "outcome")
         self._quarantines = self._counter("quarantines", "Commands that broke their actor's turn.", "kind")
         self._events = self._counter("events_written", "Events committed, by the kind of their stream.", "kind")
@@ -76,6 +80,10 @@ class RuntimeMetrics:
             self._quarantines.labels(kind).inc()
         if work.unit.events:
             self._events.labels(self._kind(work.unit.address.kind)).inc(len(work.unit.events))
+
+    def turned_away(self, kind: str, code: str, count: int = 1) -> None:
+        """Commands of that kind of actor were answered with `code` ("busy", "bad-address") and are not settled."""
+        self._turned_away.labels(self._kind(kind), code).inc(count)
 
     def attempted(self, effect: str, outcome: str, seconds: float) -> None:
         """An attempt at an effect has ended: done, given_up, retried, undecodable or claim_lost."""

@@ -33,7 +33,17 @@ from actors.runtime.nats_feed import NatsFeed
 from actors.runtime.nats_messages import Unanswered, stored_message
 from actors.runtime.nats_messages import erase as erase_messages
 from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost
-from protocol.subjects import ROOT, Address, check_token, command_subject, dead_subject, effect_subject, transform
+from protocol.subjects import (
+    PARTITIONS,
+    ROOT,
+    Address,
+    check_token,
+    command_subject,
+    dead_subject,
+    effect_subject,
+    stored_subjects,
+    transform,
+)
 
 STREAM = "COMMANDS"
 SCHEMA = "troupe"  # The log of a state folder's first company; that of every other one, a fork's too, keeps to itself.
@@ -186,7 +196,7 @@ class NatsBus:
         except _FAILED as error:
             raise BusUnavailable(f"cannot remove the stream {self.stream}: {error}") from error
 
-    async def open_feed(self, after: int) -> CommandFeed:
+    async def open_feed(self, after: int, partitions: Sequence[int] = ()) -> CommandFeed:
         if not self.client.is_connected:  # What is asked now would be sent to a server that is only just waking up.
             raise BusUnavailable(f"cannot read the stream {self.stream}: there is no connection to NATS")
         await self.ensure_stream()
@@ -198,6 +208,7 @@ class NatsBus:
                     ack_policy=AckPolicy.NONE,
                     deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                     opt_start_seq=max(after + 1, state.first_seq, 1),
+                    filter_subjects=_filter(partitions, self.root),
                     inactive_threshold=CONSUMER_IDLE_S,
                     mem_storage=True,
                     num_replicas=1,
@@ -216,13 +227,17 @@ class NatsBus:
             raise BusUnavailable(f"cannot read message {sequence} of {self.stream}: {error}") from error
         return "" if found is None else found.witness(self.stream)
 
-    async def purge_below(self, sequence: int, erase: Collection[int] = (), erase_all_below: int = 0) -> None:
+    async def purge_below(self, sequence: int) -> None:
         try:
-            if erase or erase_all_below:
-                await erase_messages(self._js, self.stream, erase, erase_all_below, sequence)
             await self._js.purge_stream(self.stream, seq=sequence)
         except _FAILED as error:
             raise BusUnavailable(f"cannot purge the stream {self.stream}: {error}") from error
+
+    async def erase(self, sequences: Collection[int]) -> None:
+        try:
+            await erase_messages(self._js, self.stream, sequences)
+        except _FAILED as error:
+            raise BusUnavailable(f"cannot erase messages of the stream {self.stream}: {error}") from error
 
     async def refusal(self) -> str:
         """Why the stream stores no message now; "" when it stored one, is full by its own limits, or cannot be asked.
@@ -278,6 +293,13 @@ class NatsBus:
             await self.client.publish(subject, body, headers=headers)
         except (*_FAILED, ValueError) as error:
             log.warning("nats.publish_failed", subject=subject, error=f"{type(error).__name__}: {error}")
+
+
+def _filter(partitions: Sequence[int], root: str) -> list[str] | None:
+    """The subjects of those partitions; None when it is all of them: the server then compares nothing."""
+    if not partitions or len(partitions) == PARTITIONS:
+        return None
+    return [stored_subjects(partition, root) for partition in partitions]
 
 
 def utc_now() -> datetime:

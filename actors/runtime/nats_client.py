@@ -7,10 +7,14 @@ from typing import Any
 import anyio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from actors.runtime.nats_parser import DirectParser, Heard, hand_on
 
 CONNECT_S_MAX = 10.0  # A first connection; a lost one is tried again for ever.
 HANDSHAKE_S_MAX = 5.0
 RECONNECT_WAIT_S = 0.25
+PENDING_BYTES_MAX = 1024**3  # What nats-py may hold before it drops: more than any feed asks for.
 
 Callback = Callable[[], Awaitable[None]]
 
@@ -18,6 +22,29 @@ Callback = Callable[[], Awaitable[None]]
 class TolerantClient(Client):
     """nats-py stops reading for good at bytes that the server lets pass: a subject that is no UTF-8, a broken header.
     Whoever may publish commands could so silence a company."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard: dict[int, Heard] = {}
+        self._ps = DirectParser(self, self._heard)
+
+    async def hear(self, subject: str, heard: Heard) -> Subscription:
+        """Subscribe without a queue and a task in between. `heard` bounds what it keeps: nothing here does."""
+        subscription = await self.subscribe(subject)
+        self._heard[subscription._id] = heard  # pyright: ignore[reportPrivateUsage]  (what the server calls it)
+        return subscription
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self._heard.pop(sid, None)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """What the parser's short cut left: statuses, and frames behind one that is nats-py's own."""
+        heard = self._heard.get(sid)
+        if heard is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            hand_on(heard, subject, reply, headers or b"", data)
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -32,6 +59,22 @@ class TolerantClient(Client):
             return None
 
 
+async def hear(client: Client, subject: str, heard: Heard) -> Subscription:
+    """Subscribe with as little as possible between the connection and `heard`. Any client of nats-py will do, ours is
+    quick."""
+    if isinstance(client, TolerantClient):
+        return await client.hear(subject, heard)
+
+    async def pass_on(message: Msg) -> None:
+        headers = dict(message.headers or {})
+        status, said = headers.pop("Status", ""), headers.pop("Description", "")
+        first = f"NATS/1.0 {status} {said}".rstrip()
+        raw = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers.items())])
+        heard(message.subject.encode(), message.reply.encode(), raw.encode() if message.headers else b"", message.data)
+
+    return await client.subscribe(subject, cb=pass_on, pending_bytes_limit=PENDING_BYTES_MAX)
+
+
 async def connect(
     url: str,
     token: str,
@@ -40,7 +83,7 @@ async def connect(
     disconnected: Callback,
     closed: Callback,
     failed: Callable[[Exception], Awaitable[None]],
-) -> Client:
+) -> TolerantClient:
     """A connected client. TimeoutError after CONNECT_S_MAX, or what nats-py raises. `closed` is called when it gave up
     for good, as it does at a word of the server's that it does not know."""
     options: dict[str, Any] = {"token": token} if token else {}

@@ -2,28 +2,30 @@
 
 nats-py's own `fetch` hangs across a server restart; this asks by hand and gives up as soon as a heartbeat is missed,
 the connection was replaced, the server says the consumer is gone, or a message was lost between the server and here
-(the consumer's own count has a gap). Opening it again from the cursor loses nothing.
+(the consumer's own count has a gap). Opening it again from the cursor loses nothing. At most PULL_MESSAGES wait here:
+no more are asked for.
 """
 
+import asyncio
 import json
-from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Self
 
 import anyio
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from actors.runtime.nats_client import hear
+from actors.runtime.nats_parser import parse_headers
 from actors.runtime.ports import FeedLost, StoredMessage
 
 PULL_MESSAGES = 500  # Asked for at once; asked for again when half have come.
 PULL_EXPIRES_S = 30
 HEARTBEAT_S = 5
 SILENCE_S_MAX = 3 * HEARTBEAT_S  # Nothing at all for that long: the feed is broken.
-PENDING_BYTES_MAX = 2 * PULL_MESSAGES * 1024 * 1024  # What nats-py may hold before it drops: more than we ask for.
-ACK_PREFIX = "$JS.ACK."  # The reply subject of what a consumer delivers; a status has none.
+ACK_PREFIX = b"$JS.ACK."  # The reply subject of what a consumer delivers; a status has none.
+_STATUS = "NATS/1.0 "
 
 
 class NatsFeed:
@@ -34,40 +36,43 @@ class NatsFeed:
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
-        self._queue: deque[StoredMessage] = deque()
+        self._queue: list[StoredMessage] = []
         self._asked = 0
         self._delivered = 0
         self._lost = ""
-        self._stirred = anyio.Event()
+        # A plain future, and one timer for many waits: a turn of a quiet actor waits for little else than this.
+        self._waiter: asyncio.Future[None] | None = None
+        self._heard_at = anyio.current_time()
+        self._watch = asyncio.get_running_loop().call_later(SILENCE_S_MAX, self._listen_for_silence)
 
     @classmethod
     async def open(cls, client: Client, stream: str, consumer: str) -> Self:
         feed = cls(client, stream, consumer)
-        feed._subscription = await client.subscribe(
-            feed._inbox, cb=feed._receive, pending_bytes_limit=PENDING_BYTES_MAX
-        )
-        await feed._pull()
+        try:
+            feed._subscription = await hear(client, feed._inbox, feed._receive)
+            await feed._pull()
+        except BaseException:
+            feed._watch.cancel()
+            raise
         return feed
 
     async def next(self) -> list[StoredMessage]:
         while not self._queue:
             if self._lost:
                 raise FeedLost(self._lost)
-            self._stirred = anyio.Event()  # Before the pull: what comes during it must not be waited for again.
+            # Before the pull: what comes during it must not be waited for again.
+            self._waiter = asyncio.get_running_loop().create_future()
             await self._pull()
-            with anyio.move_on_after(SILENCE_S_MAX) as waiting:
-                await self._stirred.wait()
-            if waiting.cancelled_caught:
-                raise FeedLost(f"no word from NATS for {SILENCE_S_MAX} s")
-        messages = list(self._queue)
-        self._queue.clear()
+            await self._waiter
+        messages, self._queue = self._queue, []
         await self._pull()
         return messages
 
     def lose(self, reason: str) -> None:
         """The feed cannot go on; `next` gives out what has come and then says so."""
         self._lost = self._lost or reason
-        self._stirred.set()
+        self._watch.cancel()
+        self._stir()
 
     async def close(self) -> None:
         self.lose("closed")
@@ -76,6 +81,17 @@ class NatsFeed:
                 await self._subscription.unsubscribe()
             except (nats.errors.Error, OSError) as error:
                 self._lost = f"closing: {error}"
+
+    def _stir(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _listen_for_silence(self) -> None:
+        ends_in_s = self._heard_at + SILENCE_S_MAX - anyio.current_time()
+        if ends_in_s <= 0:
+            self.lose(f"no word from NATS for {SILENCE_S_MAX} s")
+        else:
+            self._watch = asyncio.get_running_loop().call_later(ends_in_s, self._listen_for_silence)
 
     async def _pull(self) -> None:
         if self._lost or self._asked > PULL_MESSAGES // 2:
@@ -91,43 +107,51 @@ class NatsFeed:
         except nats.errors.Error as error:
             raise FeedLost(f"cannot pull: {error}") from error
 
-    async def _receive(self, message: Msg) -> None:
-        headers: dict[str, str] = dict(message.headers or {})
-        if not message.reply.startswith(ACK_PREFIX):  # Not the header: a publisher may send one named Status.
-            self._on_status(headers.get("Status", ""), headers)
+    def _receive(self, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
+        self._heard_at = anyio.current_time()
+        if not reply.startswith(ACK_PREFIX):  # Not the header: a publisher may send one named Status.
+            self._on_status(headers)
         elif not self._lost:
             self._asked -= 1
-            self._on_message(message, headers)
-        self._stirred.set()
+            self._on_message(subject, reply, headers, body)
+        self._stir()
 
-    def _on_message(self, message: Msg, headers: dict[str, str]) -> None:
-        sequence = message.metadata.sequence
-        self._delivered += 1
-        if sequence.consumer != self._delivered:
-            self.lose(f"{sequence.consumer - self._delivered} messages were dropped before sequence {sequence.stream}")
+    def _on_message(self, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
+        try:
+            sequence, delivery, at = _delivered(reply)
+        except (IndexError, ValueError, OverflowError, OSError):
+            self.lose(f"a message came with the reply subject {reply.decode('utf-8', 'replace')!r}")
             return
-        self._queue.append(
-            StoredMessage(sequence.stream, message.subject, headers, message.data, _stored_at(message.reply))
-        )
+        self._delivered += 1
+        if delivery != self._delivered:
+            self.lose(f"{delivery - self._delivered} messages were dropped before sequence {sequence}")
+            return
+        named = parse_headers(headers) if headers else {}
+        self._queue.append(StoredMessage(sequence, subject.decode("utf-8", "replace"), named, body, at))
 
-    def _on_status(self, status: str, headers: dict[str, str]) -> None:
+    def _on_status(self, headers: bytes) -> None:
+        first = headers.decode("utf-8", "replace").partition("\r\n")[0].removeprefix(_STATUS)
+        status, _, description = first.partition(" ")
         if status in ("", "100"):  # Nothing of the server's; a heartbeat.
             return
         if status in ("404", "408"):  # The pull expired: what it did not bring is no longer asked for.
-            pending = headers.get("Nats-Pending-Messages", "")
+            pending = parse_headers(headers).get("Nats-Pending-Messages", "")
             self._asked = max(0, self._asked - int(pending)) if pending.isdecimal() else 0
             return
-        self.lose(f"NATS says {status} {headers.get('Description', '')}".rstrip())
+        self.lose(f"NATS says {status} {description}".rstrip())
 
 
-def _stored_at(reply: str) -> datetime:
-    """The stored time in a delivery's reply subject. nats-py's own reading goes through a float and is off by some µs.
+def _delivered(reply: bytes) -> tuple[int, int, datetime]:
+    """Sequence in the stream, the consumer's own, and the stored time, from a delivery's reply subject.
 
     `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<ns>.<pending>`, or the same with domain and
-    account hash after `ACK` and possibly more at the end. Source: NATS ADR-15.
+    account hash after `ACK` and possibly more at the end. Source: NATS ADR-15. Whole microseconds: a float holds those
+    of a time before the year 2242 exactly, once they are counted.
     """
-    fields = reply.split(".")
-    nanoseconds = int(fields[7] if len(fields) == 9 else fields[9])
-    return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC) + timedelta(
-        microseconds=nanoseconds % 1_000_000_000 // 1_000
+    fields = reply.split(b".")
+    at = 5 if len(fields) == 9 else 7
+    return (
+        int(fields[at]),
+        int(fields[at + 1]),
+        datetime.fromtimestamp(int(fields[at + 2]) // 1_000 / 1_000_000, UTC),
     )

@@ -11,7 +11,7 @@ from nats.js import JetStreamContext
 from actors.runtime.ports import StoredMessage
 
 _DIGITS_KEPT = 6  # Of a stored time's fraction of a second: microseconds.
-_NO_MESSAGE = 10057  # The API's code for a sequence that is not there: it was deleted before.
+_NO_MESSAGE = (10043, 10057)  # The API's codes for a sequence that is not there: never, or deleted before.
 
 
 class Unanswered(Exception):
@@ -49,20 +49,18 @@ async def stored_message(client: Client, stream: str, sequence: int, timeout_s: 
     return StoredMessage(sequence, answer.message.subject, {}, b"", _stored_at(answer.message.time))
 
 
-async def erase(stream: JetStreamContext, name: str, wanted: Collection[int], all_below: int, end: int) -> None:
-    """Overwrite those with a sequence in `wanted`, or below `all_below`; in any case only such below `end`.
+async def erase(stream: JetStreamContext, name: str, sequences: Collection[int]) -> None:
+    """Overwrite those messages, where they are there.
 
     A purge forgets where messages stood in a file that may stay for long; a deletion overwrites them on the broker's
     disk. One message takes about a millisecond, so only those that may be about somebody are deleted.
     """
-    first = (await stream.stream_info(name)).state.first_seq
-    for sequence in sorted({*wanted, *range(first, all_below)}):
-        if first <= sequence < end:
-            try:
-                await stream.delete_msg(name, sequence)
-            except nats.js.errors.APIError as error:
-                if error.err_code != _NO_MESSAGE:
-                    raise
+    for sequence in sorted(sequences):
+        try:
+            await stream.delete_msg(name, sequence)
+        except nats.js.errors.APIError as error:
+            if error.err_code not in _NO_MESSAGE:
+                raise
 
 
 def _stored_at(text: str) -> datetime:

@@ -73,9 +73,9 @@ class Bus(Protocol):
         """The name of the stream that holds commands."""
         ...
 
-    async def open_feed(self, after: int) -> CommandFeed:
-        """Commands with a sequence above `after`, of the stream as it is now (made anew if it was lost).
-        BusUnavailable when it cannot be opened now."""
+    async def open_feed(self, after: int, partitions: Sequence[int] = ()) -> CommandFeed:
+        """Commands of these partitions (none: of all) with a sequence above `after`, of the stream as it is now (made
+        anew if it was lost). BusUnavailable when it cannot be opened now."""
         ...
 
     async def witness_at(self, sequence: int) -> str:
@@ -83,9 +83,13 @@ class Bus(Protocol):
         asked."""
         ...
 
-    async def purge_below(self, sequence: int, erase: Collection[int] = (), erase_all_below: int = 0) -> None:
-        """Drop the commands below `sequence`; the one at it stays, as the witness. Of those with a sequence in `erase`,
-        or below `erase_all_below`, nothing is left on the broker's disk either."""
+    async def purge_below(self, sequence: int) -> None:
+        """Drop the commands below `sequence`; the one at it stays, as the witness. BusUnavailable."""
+        ...
+
+    async def erase(self, sequences: Collection[int]) -> None:
+        """Drop these messages so that nothing is left of them on the broker's disk either; those that are not there
+        are passed over. BusUnavailable."""
         ...
 
     async def ring(self, receivers: Sequence[Address]) -> None:

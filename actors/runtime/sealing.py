@@ -72,8 +72,11 @@ class Sealer:
 
 
 def may_be_personal(pending: Pending) -> bool:
-    """Whether a command, as it came out of here, came in with bytes that may be about somebody."""
-    return pending.refusal is not None or (pending.command is not None and holds_personal(type(pending.command)))
+    """Whether a command that has just come in has bytes that may be about somebody. One that is only refused in here
+    is among them."""
+    if pending.refusal is not None or pending.command is None:
+        return True
+    return holds_personal(type(pending.command)) or may_hold_seal(pending.body)
 
 
 def _checked(pending: Pending) -> Pending:

@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.runtime.follow import encoded, followed
 from actors.runtime.kind import Cancel, Kind
+from actors.runtime.later import heard
 from eventstore.store import NewEffect, NewEvent, NewSend, NewTimer, Settled, Unit
 from protocol.codec import encode
 from protocol.envelope import Envelope, to_headers
@@ -39,6 +40,7 @@ class Pending:
     refusal: Refusal | None = None
     outbox_id: int = 0
     outcome_of: str = ""
+    sender: str = ""  # Of an outbox row: who wrote it.
     sequence: int = 0
     generation: int = 0
 
@@ -104,7 +106,8 @@ class Turn:
             if pending.refusal is not None:
                 raise pending.refusal
             assert pending.command is not None, "intake decodes a command or refuses it"
-            decided = self.kind.decide(self.state, pending.command)
+            command = heard(self.kind, pending.command, pending.id)
+            decided = () if command is None else self.kind.decide(self.state, command)
         except Refusal as refusal:
             self._settle(pending, "refused", first, refusal)
             return

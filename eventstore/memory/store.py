@@ -16,10 +16,12 @@ from eventstore.memory.archive import MemoryArchive, MemoryAudit
 from eventstore.memory.blobs import MemoryBlobs
 from eventstore.memory.commit import commit_batch
 from eventstore.memory.fork import MemoryForks
+from eventstore.memory.leases import MemoryLeases
 from eventstore.memory.reading import MemoryLog
 from eventstore.memory.snapshots import MemorySnapshots
 from eventstore.memory.subject_keys import MemorySubjectKeys
 from eventstore.memory.tables import EffectRow, Partition, Tables, TimerRow
+from eventstore.memory.workers import MemoryWorkers
 from eventstore.records import Append, Appended
 from eventstore.store import (
     Batch,
@@ -50,6 +52,8 @@ class MemoryStore(MemoryLog):
         self.audit = MemoryAudit(self._tables, self.blobs)
         self.snapshots = MemorySnapshots(self._tables)
         self.keys = MemorySubjectKeys(self._tables, now, self._ring)
+        self.workers = MemoryWorkers(self._tables, now)
+        self.leases = MemoryLeases(self._tables, now)
         self.forks = MemoryForks(self._tables, now, self._forked)
 
     async def append(
@@ -84,10 +88,11 @@ class MemoryStore(MemoryLog):
         leases: list[Lease] = []
         for id_ in sorted(set(partitions)):
             row = self._tables.partitions.setdefault(id_, Partition())
-            free = row.owner is None or row.expires_at is None or row.expires_at < now
+            former = row.owner
+            free = former in (None, owner) or row.expires_at is None or row.expires_at < now
             if free or takeover:
                 row.epoch, row.owner, row.expires_at = row.epoch + 1, owner, now + timedelta(seconds=ttl_s)
-                leases.append(Lease(id_, row.epoch, owner, row.cursor, row.witness))
+                leases.append(Lease(id_, row.epoch, owner, row.cursor, row.witness, former is None))
         return leases
 
     async def renew(self, partitions: Collection[int], owner: UUID, ttl_s: float) -> set[int]:
@@ -140,9 +145,9 @@ class MemoryStore(MemoryLog):
             row.claimed_until = self._now() + timedelta(seconds=ttl_s)
         return len(rows)
 
-    async def release_claims(self, keep: UUID) -> int:
+    async def release_claims(self, keep: Collection[UUID]) -> int:
         await checkpoint()
-        rows = [row for row in self._tables.effects.values() if row.claim is not None and row.worker != keep]
+        rows = [row for row in self._tables.effects.values() if row.claim is not None and row.worker not in keep]
         for row in rows:
             row.give_back()
         return len(rows)
@@ -169,11 +174,11 @@ class MemoryStore(MemoryLog):
         row.due = self._now() + timedelta(seconds=delay_s)
         return True
 
-    async def fire_timers(self, limit: int) -> list[Address]:
+    async def fire_timers(self, limit: int, partitions: Collection[int] | None = None) -> list[Address]:
         await checkpoint()
         now = self._now()
         due = sorted(
-            (row for row in self._tables.timers.values() if row.timer.due <= now),
+            (row for row in self._timers(partitions) if row.timer.due <= now),
             key=lambda row: (row.timer.due, row.id),
         )[:limit]
         for row in due:
@@ -181,10 +186,14 @@ class MemoryStore(MemoryLog):
             self._tables.send(_firing(self._tables.next_id(), row, now), row.partition, now)
         return list(dict.fromkeys(row.address for row in due))
 
-    async def next_timer_s(self) -> float | None:
+    async def next_timer_s(self, partitions: Collection[int] | None = None) -> float | None:
         await checkpoint()
-        due = min((row.timer.due for row in self._tables.timers.values()), default=None)
+        due = min((row.timer.due for row in self._timers(partitions)), default=None)
         return None if due is None else (due - self._now()).total_seconds()
+
+    def _timers(self, partitions: Collection[int] | None) -> list[TimerRow]:
+        rows = self._tables.timers.values()
+        return [row for row in rows if partitions is None or row.partition in partitions]
 
     def _forked(self, tables: Tables, family: MemoryForks) -> "MemoryStore":
         store = MemoryStore(self._now, tables)

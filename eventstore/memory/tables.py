@@ -9,6 +9,7 @@ from eventstore import chain
 from eventstore.forking import Fork, RecordedOutcome
 from eventstore.records import Fence, InboxRow, NewEffect, NewEvent, NewTimer, PendingSend, Recorded, Unit
 from eventstore.snapshots import Snapshot
+from eventstore.workers import Worker
 from protocol.subjects import Address
 
 
@@ -88,6 +89,13 @@ class Blob:
     names: frozenset[bytes]
 
 
+@dataclass
+class NamedLeaseRow:
+    owner: UUID
+    epoch: int
+    expires_at: datetime
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -110,6 +118,9 @@ class Tables:
     blobs: dict[tuple[str, str], Blob] = field(default_factory=dict[tuple[str, str], Blob])
     # With what it hashed to when it was put.
     snapshots: dict[Address, tuple[Snapshot, bytes]] = field(default_factory=dict[Address, tuple[Snapshot, bytes]])
+    # With when each is alive no more.
+    workers: dict[UUID, tuple[Worker, datetime]] = field(default_factory=dict[UUID, tuple[Worker, datetime]])
+    leases: dict[str, NamedLeaseRow] = field(default_factory=dict[str, NamedLeaseRow])
     last_id: int = 0
     fork: Fork | None = None
     recorded: dict[tuple[str, str], RecordedOutcome] = field(default_factory=dict[tuple[str, str], RecordedOutcome])

@@ -22,12 +22,14 @@ from eventstore.postgres.batch import arguments
 from eventstore.postgres.blobs import PostgresBlobs
 from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, connect, errors, key_pool, pools
 from eventstore.postgres.fork import PostgresForks, keys_of
+from eventstore.postgres.leases import PostgresLeases
 from eventstore.postgres.migrate import installed, migrate
 from eventstore.postgres.optimistic import OptimisticCommits
 from eventstore.postgres.reading import PostgresLog
 from eventstore.postgres.snapshots import PostgresSnapshots
 from eventstore.postgres.statements import Statements, statement
 from eventstore.postgres.subject_keys import PostgresSubjectKeys
+from eventstore.postgres.workers import PostgresWorkers
 from eventstore.records import Append, Appended
 from eventstore.store import (
     Batch,
@@ -60,6 +62,8 @@ class PostgresStore(PostgresLog):
         self.audit = PostgresAudit(dsn, schema, self.blobs)
         self.snapshots = PostgresSnapshots(general)
         self.keys = PostgresSubjectKeys(keys or general)
+        self.workers = PostgresWorkers(general)
+        self.leases = PostgresLeases(general)
         self.forks = PostgresForks(dsn, schema, general, type(self).open)
         self._commits = Statements(committing, general)
         self._optimistic = OptimisticCommits()
@@ -119,7 +123,7 @@ class PostgresStore(PostgresLog):
     async def acquire(self, partitions: Collection[int], owner: UUID, ttl_s: float, takeover: bool) -> list[Lease]:
         await self._run.rows("create_partitions", list(partitions))
         rows = await self._run.rows("acquire", list(partitions), owner, ttl_s, takeover)
-        return [Lease(row["id"], row["epoch"], row["owner"], row["cursor"], row["witness"]) for row in rows]
+        return [Lease(r["id"], r["epoch"], r["owner"], r["cursor"], r["witness"], r["clean"]) for r in rows]
 
     async def renew(self, partitions: Collection[int], owner: UUID, ttl_s: float) -> set[int]:
         return {row["id"] for row in await self._run.rows("renew", list(partitions), owner, ttl_s)}
@@ -170,8 +174,8 @@ class PostgresStore(PostgresLog):
     async def extend_claims(self, worker: UUID, ttl_s: float) -> int:
         return await self._run.count("extend_claims", worker, ttl_s)
 
-    async def release_claims(self, keep: UUID) -> int:
-        return await self._run.count("release_claims", keep)
+    async def release_claims(self, keep: Collection[UUID]) -> int:
+        return await self._run.count("release_claims", list(keep))
 
     async def finish_effect(self, effect: ClaimedEffect, outcome: EffectOutcome, partition: int) -> bool:
         written = await self._run.count(
@@ -189,11 +193,13 @@ class PostgresStore(PostgresLog):
     async def retry_effect(self, effect: ClaimedEffect, delay_s: float) -> bool:
         return await self._run.count("retry_effect", effect.address.project, effect.key, effect.claim, delay_s) == 1
 
-    async def fire_timers(self, limit: int) -> list[Address]:
-        return [_address(row) for row in await self._run.rows("fire_timers", limit)]
+    async def fire_timers(self, limit: int, partitions: Collection[int] | None = None) -> list[Address]:
+        wanted = None if partitions is None else list(partitions)
+        return [_address(row) for row in await self._run.rows("fire_timers", limit, wanted)]
 
-    async def next_timer_s(self) -> float | None:
-        value: float | None = await self._run.value("next_timer")
+    async def next_timer_s(self, partitions: Collection[int] | None = None) -> float | None:
+        wanted = None if partitions is None else list(partitions)
+        value: float | None = await self._run.value("next_timer", wanted)
         return value
 
 

@@ -1,1 +1,2 @@
-update effects set worker = null, claim = null, claimed_until = null where worker is distinct from $1 and claim is not null
+update effects set worker = null, claim = null, claimed_until = null 
+where claim is not null and (worker is null or worker <> all ($1::uuid[]))

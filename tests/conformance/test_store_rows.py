@@ -222,7 +222,7 @@ async def test_a_single_company_frees_the_claims_of_the_dead_and_keeps_its_own(s
     dead, alive = uuid4(), uuid4()
     await store.claim_effects(["tool"], dead, 3600, 1)
     (kept,) = await store.claim_effects(["tool"], alive, 3600, 1)
-    assert await store.release_claims(keep=alive) == 1
+    assert await store.release_claims(keep=[alive]) == 1
     assert [c.key for c in await store.claim_effects(["tool"], alive, 3600, 10)] == ["task/a1@1.0"]
     assert await store.finish_effect(kept, OUTCOME, 0) is True
 

@@ -211,7 +211,7 @@ async def test_what_is_named_after_the_search_and_before_the_lock_is_kept(
             assert await store.finish_effect(claimed, EffectOutcome("task.note.v1", body, NOON), 0)
         case _:
             assert await store.fire_timers(10)
-    await store.release_claims(uuid4())
+    await store.release_claims([uuid4()])
     swept = await store.pool.fetchrow(SWEEP, body.decode(), GRACE_S, since, 10)
     assert tuple(swept or ()) == (0, 0)
 

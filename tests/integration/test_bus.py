@@ -109,18 +109,18 @@ async def test_a_long_stream_comes_in_order_without_a_gap(bus: NatsBus) -> None:
 async def test_a_message_lost_between_server_and_feed_breaks_the_feed_and_is_read_again(bus: NatsBus) -> None:
     """A slow consumer drops silently; the consumer's own count shows it."""
     feed = await bus.open_feed(0)
-    subscription = vars(feed)["_subscription"]
+    listening = vars(bus.client)["_heard"]
     await put(bus, b"1")
     assert [m.body for m in await read(feed, 1)] == [b"1"]
-    heard, dropped = subscription._cb, 0
+    (sid, heard), dropped = next(iter(listening.items())), 0
 
-    async def drop_one(message: object) -> None:
+    def drop_one(*frame: bytes) -> None:
         nonlocal dropped
         dropped += 1
         if dropped > 1:
-            await heard(message)
+            heard(*frame)
 
-    subscription._cb = drop_one
+    listening[sid] = drop_one
     await put(bus, b"2")
     await put(bus, b"3")
     with pytest.raises(FeedLost, match="1 messages were dropped before sequence 3"):
@@ -147,14 +147,26 @@ async def test_a_purge_keeps_the_witness(bus: NatsBus) -> None:
     assert [m.sequence for m in await read(await bus.open_feed(0), 4)] == [7, 8, 9, 10]
 
 
-async def test_what_is_purged_can_be_overwritten_first(bus: NatsBus) -> None:
+async def test_single_messages_are_erased_where_they_are_there(bus: NatsBus) -> None:
     for _ in range(10):
         await put(bus)
     witness = await bus.witness_at(7)
-    await bus.purge_below(7, [5, 6, 7, 8, 99], erase_all_below=3)
-    assert await bus.witness_at(7) == witness, "what is not to be purged is not touched"
-    assert [m.sequence for m in await read(await bus.open_feed(0), 4)] == [7, 8, 9, 10]
-    await bus.purge_below(7, [1, 5], erase_all_below=5)  # They are gone already.
+    await bus.erase([5, 6, 8, 99])
+    assert await bus.witness_at(7) == witness, "what is not to be erased is not touched"
+    assert [m.sequence for m in await read(await bus.open_feed(0), 7)] == [1, 2, 3, 4, 7, 9, 10]
+    await bus.purge_below(3)
+    await bus.erase([1, 5])  # They are gone already.
+
+
+async def test_a_feed_holds_the_partitions_it_was_opened_for(bus: NatsBus) -> None:
+    addresses = [Address("demo", "counter", f"c{n}") for n in range(40)]
+    for address in addresses:
+        await bus.client.jetstream().publish(command_subject(address, bus.root), b"{}")
+    wanted = [3, 17, 40, 41, 42]
+    expected = [n + 1 for n, address in enumerate(addresses) if partition_of(address) in wanted]
+    assert 0 < len(expected) < len(addresses)
+    feed = await bus.open_feed(0, wanted)
+    assert [m.sequence for m in await read(feed, len(expected))] == expected
 
 
 async def test_a_full_stream_tells_the_publisher_and_keeps_what_it_has(servers: Servers) -> None:

@@ -1,6 +1,6 @@
 """Erasure on real servers: what a company stores of a person, what its views keep, what a crash in between leaves."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from nats.js.errors import NotFoundError
 from actors.embedded.servers import Servers
 from actors.runtime import commit, services
 from actors.runtime.nats_bus import utc_now
+from actors.runtime.ports import BusUnavailable
 from actors.runtime.supervisor import running
 from actors.services.memory.effects import KIND as MEMORY
 from actors.services.task.effects import KIND as TASK
@@ -23,7 +24,6 @@ from projections.queries import VIEWS, Queries
 from protocol.codec import encode
 from protocol.memory import Remember
 from protocol.personal import ERASED, SEALED_PREFIX, is_sealed
-from protocol.subject import FORGOTTEN_BELL
 from protocol.task import SubmitTask
 from tests.kit.company import PATIENCE_S, Company, at
 from tests.kit.company import company as open_company
@@ -160,9 +160,7 @@ async def test_a_command_on_its_way_through_a_crash_is_forgotten_with_the_rest(h
     assert MARK not in await house.stored()
 
 
-async def test_the_stream_keeps_no_copy_once_the_bell_of_a_forgetting_was_rung(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_stream_keeps_no_copy_of_what_is_settled(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit, "ADVANCE_EVERY_S", 0.05)
     monkeypatch.setattr(services, "SWEEP_EVERY_S", 0.05)
     monkeypatch.setattr(services, "PURGE_EVERY_SWEEPS", 10_000)
@@ -170,9 +168,6 @@ async def test_the_stream_keeps_no_copy_once_the_bell_of_a_forgetting_was_rung(
     async with house.runs():
         await o.asker.ask(T1, SUBMIT)
         await o.asker.ask(f"{o.bus.root}.cmd.demo.task.ä", SUBMIT)  # For nobody; still somebody's words.
-        assert MARK.encode() in b"".join(await house.stream())
-        await house.keyring.forget("demo", "p1", datetime.now(UTC))
-        await o.bus.ring_effects([FORGOTTEN_BELL])
         with anyio.fail_after(PATIENCE_S):
             while MARK.encode() in b"".join(await house.stream()):
                 await anyio.sleep(0.02)
@@ -181,15 +176,21 @@ async def test_the_stream_keeps_no_copy_once_the_bell_of_a_forgetting_was_rung(
     await o.check_settled()
 
 
-async def test_a_restart_needs_nothing_that_was_purged(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The witness is a doorbell then; nothing is read again, nothing is lost, and what is left of before is erased."""
+async def test_what_was_not_erased_before_a_crash_is_erased_after_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cursor waits for the erasure, so it is read again, known, and erased."""
     monkeypatch.setattr(commit, "ADVANCE_EVERY_S", 0.05)
-    monkeypatch.setattr(services, "SWEEP_EVERY_S", 0.05)
-    o = house.office
+    o, erase = house.office, house.office.bus.erase
+
+    async def away(_: Collection[int]) -> None:
+        raise BusUnavailable("cut off before it could erase anything")
+
+    monkeypatch.setattr(o.bus, "erase", away)
     async with house.runs():
         await o.asker.ask(T1, SUBMIT, "k1")
-    assert MARK.encode() in b"".join(await house.stream()), "stopped before the next purge"
-    monkeypatch.setattr(services, "PURGE_EVERY_SWEEPS", 1)
+    assert MARK.encode() in b"".join(await house.stream())
+    monkeypatch.setattr(o.bus, "erase", erase)
     async with house.runs():
         with anyio.fail_after(PATIENCE_S):
             while MARK.encode() in b"".join(await house.stream()):

@@ -22,17 +22,19 @@ class NotingBus:
     replies: list[tuple[str, Reply]] = field(default_factory=list[tuple[str, Reply]])
     buried: list[tuple[Address, bytes]] = field(default_factory=list[tuple[Address, bytes]])
     purged: list[int] = field(default_factory=list[int])
-    erased: list[tuple[list[int], int]] = field(default_factory=list[tuple[list[int], int]])
+    erased: list[int] = field(default_factory=list[int])
 
-    async def open_feed(self, after: int) -> CommandFeed:
+    async def open_feed(self, after: int, partitions: Sequence[int] = ()) -> CommandFeed:
         raise NotImplementedError("nobody reads a feed here")
 
     async def witness_at(self, sequence: int) -> str:
         return self.witnesses.get(sequence, "")
 
-    async def purge_below(self, sequence: int, erase: Collection[int] = (), erase_all_below: int = 0) -> None:
+    async def purge_below(self, sequence: int) -> None:
         self.purged.append(sequence)
-        self.erased.append((sorted(erase), erase_all_below))
+
+    async def erase(self, sequences: Collection[int]) -> None:
+        self.erased.extend(sorted(sequences))
 
     async def ring(self, receivers: Sequence[Address]) -> None:
         self.rung.extend(receivers)

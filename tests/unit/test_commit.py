@@ -1,14 +1,17 @@
 """The coalescer: what it does when the store says no, says nothing, or has said it before."""
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
 
-from actors.runtime.commit import Committer, Held, OwnershipLost
+from actors.runtime.commit import Committer
 from actors.runtime.cursor import Cursors
 from actors.runtime.mailboxes import Mailboxes, from_message
+from actors.runtime.ownership import WORKERS_BELL, Ownership
 from eventstore.memory.store import MemoryStore
 from eventstore.store import Batch, Fence, InboxRow, StoreUnavailable, Unit, Verdict
+from eventstore.workers import Worker
 from protocol.codec import encode
 from protocol.message import Command
 from protocol.subjects import PARTITIONS, Address, partition_of
@@ -50,24 +53,25 @@ class Desk:
         self.sequence = 0
 
     async def open(self) -> "Desk":
-        leases = await self.store.acquire(range(PARTITIONS), self.id, 3600, takeover=True)
-        self.cursors = Cursors(leases)
-        self.held = {lease.partition: Held(lease.epoch, self.id) for lease in leases}
+        self.ownership = Ownership(self.store, self.bus, Worker(self.id, alone=True))
+        self.cursors = Cursors()
+        self.ownership.watch(self.cursors.gain, self.cursors.lose)
+        await self.ownership.join()
+        self.cursors.replay_from_store()
+        self.held = self.ownership.held
         self.committer = Committer(
             self.store,
             self.bus,
             KINDS,
             self.mailboxes,
             self.cursors,
-            self.held,
+            self.ownership,
             lambda: NOON,
-            self._valid,
             self._timers,
         )
+        self.ownership.watch(lambda _: None, self.mailboxes.lose)
+        self.ownership.watch(lambda _: None, self.committer.lost)
         return self
-
-    async def _valid(self) -> None:
-        pass
 
     def _timers(self) -> None:
         self.timers_changed += 1
@@ -122,7 +126,7 @@ async def test_an_answer_of_the_store_that_was_lost_is_found_by_sending_the_batc
     assert desk.outcomes() == dict.fromkeys("abcd", ("accepted", True))
     assert await desk.store.head() == 4
     assert desk.bus.rung == [Address("demo", "player", "p2")]
-    assert desk.bus.effects == ["job"]
+    assert desk.bus.effects == [WORKERS_BELL, "job"]
     assert desk.timers_changed == 1
     await desk.committer.advance()
     assert {cursor for cursor, _ in [await desk.cursor(to) for to in (C1, p1, w1, w2)]} == {4}
@@ -143,16 +147,48 @@ async def test_a_unit_that_meets_a_newer_stream_is_decided_again_on_it(desk: Des
     assert desk.bus.replies[-1][1].events == ("counter/c1@3",)
 
 
-async def test_a_fence_that_is_gone_ends_it_after_the_others_were_told(desk: Desk) -> None:
+async def test_a_fence_that_is_gone_costs_its_partition_and_the_others_are_told(desk: Desk) -> None:
     others = (Address("demo", "counter", f"d{n}") for n in range(PARTITIONS))
     mine = next(address for address in others if partition_of(address) != partition_of(C1))
     await desk.store.acquire([partition_of(C1)], uuid4(), 3600, takeover=True)
     desk.arrive(Add(1), "lost")
     desk.arrive(Add(1), "kept", mine)
-    with pytest.raises(OwnershipLost, match=r"1 partitions .* another owner"):
-        await desk.turn()
+    await desk.turn()
     assert desk.outcomes() == {"kept": ("accepted", False)}
     assert await desk.store.read_stream(C1) == []
+    assert set(range(PARTITIONS)) - set(desk.held) == {partition_of(C1)}
+    assert desk.mailboxes.waiting == 0
+
+
+async def test_what_was_decided_on_a_lease_that_ended_meanwhile_is_not_committed(desk: Desk) -> None:
+    """Lost, and gained again: another may have written in between."""
+    desk.arrive(Add(1), "a")
+    partition = partition_of(C1)
+    load = vars(desk.committer)["_actors"].load
+
+    async def slow_load(addresses: Sequence[Address]) -> None:
+        await load(addresses)
+        desk.ownership.lose([partition])
+        await desk.store.release([partition], desk.id)
+        await desk.ownership.join()
+
+    vars(desk.committer)["_actors"].load = slow_load
+    await desk.committer.step()
+    assert partition in desk.held
+    assert await desk.store.head() == 0
+    assert desk.outcomes() == {}
+
+
+async def test_a_partition_is_vacated_with_its_cursor_where_it_can_stand(desk: Desk) -> None:
+    desk.arrive(Add(1), "a")
+    await desk.turn()
+    bell = partition_of(C1)
+    desk.cursors.see(bell, 7, "w7")
+    desk.cursors.settle(bell, 7, desk.cursors.generation)
+    await desk.committer.vacate(bell)
+    assert await desk.cursor() == (7, "w7")
+    desk.mailboxes.put(from_message(KINDS, C1, "b", 8, 0, {}, encode(Add(1)), NOON, NOON))
+    assert desk.mailboxes.ready(9) == [], "nothing begins in it any more"
 
 
 async def test_what_an_earlier_stream_settles_moves_no_cursor_of_this_one(desk: Desk) -> None:

@@ -55,6 +55,62 @@ def test_an_open_command_holds_its_partition_and_no_other() -> None:
     assert cursors.behind() == {1: (4, "w0-4")}
 
 
+def test_one_about_somebody_is_open_until_it_is_erased_and_never_a_witness() -> None:
+    cursors = Cursors(leases(0, 0))
+    cursors.see(0, 1, witness(1))
+    cursors.see(0, 2, witness(2), personal=True)
+    cursors.see(0, 3, witness(3), personal=True)
+    assert cursors.preview(0, {1, 2, 3}) == (1, "w0-1"), "settled by a commit it is not erased yet"
+    for sequence in (1, 2, 3):
+        cursors.settle(0, sequence, cursors.generation)
+    assert vars(cursors)["_erasable"] == {2: 0, 3: 0}
+    cursors.erased(cursors.generation, [2, 3])
+    assert cursors.preview(0) == (1, "w0-1"), "what is erased cannot be a witness"
+    cursors.see(1, 4, witness(4))
+    assert cursors.preview(0) == (4, "w0-4")
+    assert (cursors.open_count, vars(cursors)["_personal"]) == (1, set())
+
+
+def test_an_erasure_for_an_earlier_feed_closes_nothing_of_this_one() -> None:
+    cursors = Cursors(leases(0))
+    cursors.see(0, 1, witness(1), personal=True)
+    cursors.settle(0, 1, cursors.generation)
+    old = cursors.generation
+    cursors.rewind([0])
+    cursors.see(0, 1, witness(1, stream=1), personal=True)
+    cursors.settle(0, 1, cursors.generation)
+    cursors.erased(old, [1])
+    assert cursors.open_count == 1
+
+
+def test_a_gained_partition_is_read_from_the_next_feed_on() -> None:
+    """Of this one nobody knows what it did not bring of it."""
+    cursors = Cursors(leases(0, 0)[:1])
+    cursors.see(0, 5, witness(5))
+    cursors.gain([leases(0, 2)[1]])
+    assert not cursors.see(1, 6, witness(6))
+    assert cursors.preview(1) == (2, "w0-2")
+    assert cursors.behind() == {}
+    cursors.replay_from_store()
+    assert cursors.lowest() == (0, "")
+    assert cursors.see(1, 3, witness(3))
+
+
+def test_a_lost_partition_says_nothing_more() -> None:
+    cursors = Cursors(leases(0, 0))
+    cursors.see(0, 1, witness(1), personal=True)
+    cursors.see(1, 2, witness(2))
+    cursors.settle(0, 1, cursors.generation)
+    cursors.lose([0])
+    assert cursors.open_count == 1
+    assert vars(cursors)["_erasable"] == {}
+    cursors.erased(cursors.generation, [1])
+    cursors.committed(0, (9, "w0-9"))
+    assert cursors.stored() == {1: (0, "")}
+    cursors.gain([leases(0)[0]])
+    assert not cursors.see(0, 3, witness(3)), "of this feed it was lost"
+
+
 def test_a_cursor_never_moves_back_while_the_feed_begins_again() -> None:
     cursors = Cursors(leases(0, 0))
     for sequence in (1, 2, 3):

@@ -1,12 +1,13 @@
 """Mailboxes: order per actor, no row twice, no repetition in a turn. What comes from outside is made sense of."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from actors.runtime.deadlines import CLOCKS_DIFFER_S_MAX
 from actors.runtime.mailboxes import TYPE_LENGTH_MAX, Mailboxes, from_message, from_row
 from actors.runtime.turn import Pending
 from actors.services.task.effects import KIND
@@ -166,13 +167,24 @@ def test_a_bad_header_is_refused_to_whoever_can_be_told() -> None:
     assert arrived(Troupe_Reply_To="troupe.cmd.a.b.c").envelope == Envelope()
 
 
-def test_an_expired_command_is_not_run_late() -> None:
+def test_what_is_long_past_need_not_be_decided() -> None:
+    """Whether a deadline has just passed is for the store's clock to say."""
     deadline = "2026-01-31T12:00:00Z"
-    assert arrived(Troupe_Deadline=deadline).refusal is None
-    late = arrived(Troupe_Deadline=deadline, now=NOON.replace(microsecond=1)).refusal
+    slack = timedelta(seconds=CLOCKS_DIFFER_S_MAX)
+    assert arrived(Troupe_Deadline=deadline, now=NOON + slack).refusal is None
+    late = arrived(Troupe_Deadline=deadline, now=NOON + slack + timedelta(microseconds=1)).refusal
     assert late is not None
     assert late.code == "expired"
     assert "send it anew" in late.message
+
+
+def test_a_deadline_nobody_would_live_to_see_is_refused() -> None:
+    assert arrived(Troupe_Deadline="2026-03-02T12:00:00Z").refusal is None
+    for deadline in ("2026-03-02T12:00:01Z", "9999-12-31T23:59:59.999999Z"):
+        late = arrived(Troupe_Deadline=deadline).refusal
+        assert late is not None
+        assert late.code == "bad-header"
+        assert "limit 30" in late.message
 
 
 def test_a_type_is_kept_as_every_store_can_hold_it() -> None:

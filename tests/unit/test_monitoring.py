@@ -114,11 +114,11 @@ async def test_views_that_follow_lag_or_are_not_there(monkeypatch: pytest.Monkey
 
 async def test_leases_that_ran_out() -> None:
     class Leases:
-        current = True
+        fresh = True
 
     leases = Leases()
     assert await leases_check(leases)() == ""
-    leases.current = False
+    leases.fresh = False
     assert "run out" in await leases_check(leases)()
 
 

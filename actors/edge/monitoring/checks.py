@@ -59,8 +59,8 @@ class Leases(Protocol):
     """What the check of the leases asks (actors.runtime.ownership.Ownership)."""
 
     @property
-    def current(self) -> bool:
-        """Whether there is time enough left to start a commit."""
+    def fresh(self) -> bool:
+        """Whether there is time enough left on every lease to start a commit."""
         ...
 
 
@@ -118,6 +118,6 @@ def leases_check(leases: Leases) -> Check:
     """This process may write."""
 
     async def check() -> str:
-        return "" if leases.current else "the leases have run out and could not be renewed; nothing is committed"
+        return "" if leases.fresh else "the leases have run out and could not be renewed; nothing is committed"
 
     return check

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 
-from actors.edge.monitoring.checks import leases_check, nats_check, postgres_check, views_check
+from actors.edge.monitoring.checks import Check, leases_check, nats_check, postgres_check, views_check
 from actors.edge.monitoring.views import ViewMetrics
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.supervisor import Runtime
@@ -33,11 +33,28 @@ def company_monitoring(
     # Here, and not with the module: every command of the command line knows this module, only a company serves.
     from actors.edge.monitoring.server import Monitored, monitoring
 
-    checks = {
-        "nats": nats_check(lambda: bus.client, bus.stream),
-        "postgres": postgres_check(source),
+    checks = _process_checks(source, bus, runtime) | {
         "views": views_check(source, queries, VIEWS, projector.failures),
-        "leases": leases_check(runtime.ownership),
     }
     refresh = ViewMetrics(registry, source, queries).refresh
     return monitoring(Monitored(registry, checks, refresh), port)
+
+
+def worker_monitoring(
+    registry: CollectorRegistry, source: Log, bus: NatsBus, runtime: Runtime, port: int | None
+) -> AbstractAsyncContextManager[str]:
+    """The monitoring server of a process that keeps no views. PortTaken."""
+    from actors.edge.monitoring.server import Monitored, monitoring
+
+    async def nothing() -> None:
+        pass
+
+    return monitoring(Monitored(registry, _process_checks(source, bus, runtime), nothing), 0 if port is None else port)
+
+
+def _process_checks(source: Log, bus: NatsBus, runtime: Runtime) -> dict[str, Check]:
+    return {
+        "nats": nats_check(lambda: bus.client, bus.stream),
+        "postgres": postgres_check(source),
+        "leases": leases_check(runtime.ownership),
+    }

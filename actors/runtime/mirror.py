@@ -1,0 +1,328 @@
+"""The mirror: a copy of the log on the bus for whoever wants to follow it there. Nothing of ours depends on it.
+
+What readers of the stream are promised:
+
+- The sequence of a message is the position of its event, so none is missing between two, none is there twice, and
+  whoever knows a position can go on there. Each is published only behind the one before it (the bus checks that), so
+  also two publishers at a time could make neither a gap nor a repetition.
+- A message is the event as it is stored: its bytes, with what is sealed in it still sealed. When a subject is forgotten
+  its key is destroyed, and what the mirror holds of it can be read by nobody any more.
+- The oldest are trimmed by age and size. A stream that was lost, or whose last messages are not the log's events at
+  their positions, is made anew from the log, beginning with the oldest event that would not have been trimmed; its readers
+  have to open their consumers again. So it is for a log that was imported or forked.
+
+One process publishes, the one with the lease; the others stand by and take over when it ends. A killed publisher
+leaves a stream that ends somewhere: the next one looks where, and goes on.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Protocol
+from urllib.parse import quote
+
+import anyio
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from actors.runtime.chance import any_chance, new_uuid, spread
+from actors.runtime.ports import BusUnavailable, Clock
+from eventstore.store import EventStore, Recorded, StoreError
+from protocol.envelope import Envelope, format_time, to_headers
+from protocol.subjects import event_subject
+
+LEASE = "mirror"
+LEASE_TTL_S = 15.0
+RENEW_EVERY_S = LEASE_TTL_S / 3
+STAND_BY_S_MIN = 0.05  # A lease that has just ended is looked at again after that.
+PAGE_EVENTS = 200  # An event has up to half a MiB.
+LOOK_EVERY_S = 30.0  # How often an idle mirror looks whether its stream is still there.
+RETRY_FIRST_S = 0.1
+RETRY_S_MAX = 5.0
+GIVE_BACK_S_MAX = 2.0
+MESSAGE_OVERHEAD_BYTES = 600  # Headers, subject and the broker's own record of a message, about.
+
+IN_FLIGHT_MAX = 500  # Messages that are not acknowledged yet.
+
+# By what two messages are told to be of the same event: source, id, and a digest of the bytes.
+Likeness = tuple[str, str, bytes]
+
+logger = structlog.get_logger("mirror")
+
+
+class Misplaced(Exception):
+    """The stream does not end where it was thought to: look where it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trimming:
+    """How much of the log the mirror keeps: nothing older, and not more."""
+
+    age_s: float
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """An event as a message. `sequence` is its position."""
+
+    sequence: int
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def likeness(self) -> "Likeness":
+        return likeness(self.headers, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The sequences that a stream holds; `first` is beyond `last` when it holds no message now."""
+
+    first: int
+    last: int
+
+
+class EventsStream(Protocol):
+    """The mirror's stream on a bus. Every method raises BusUnavailable when the bus cannot be asked."""
+
+    async def extent(self) -> Extent | None:
+        """Where it begins and ends; None when there is no such stream."""
+        ...
+
+    async def likeness_at(self, sequence: int) -> Likeness:
+        """Of the message there; one that no event has when there is none."""
+        ...
+
+    async def begin(self, first: int) -> None:
+        """Make it anew, without any message; the next one gets the sequence `first`."""
+        ...
+
+    async def put(self, messages: Sequence[Mirrored]) -> None:
+        """Store these, each directly behind the one before it. Misplaced when that cannot be: some may be stored then,
+        each at its place."""
+        ...
+
+
+class MirrorMetrics:
+    """What the mirror counts, on `registry` (one of its own by default)."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.lag = Gauge(
+            "troupe_mirror_lag_events",
+            "Events of the log that are not in the mirror yet, where this process publishes it.",
+            registry=self.registry,
+        )
+        self.leading = Gauge(
+            "troupe_mirror_leading", "Whether this process publishes the mirror.", registry=self.registry
+        )
+        self.published = Counter(
+            "troupe_mirror_events", "Events published to the mirror by this process.", registry=self.registry
+        )
+        self.rebuilds = Counter(
+            "troupe_mirror_rebuilds", "How often the mirror was made (anew) from the log.", registry=self.registry
+        )
+
+
+class Mirror:
+    """Publishes the log while it has the lease. `opened` connects to the stream."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        opened: Callable[[], AbstractAsyncContextManager[EventsStream]],
+        root: str,
+        trimming: Trimming,
+        clock: Clock,
+        metrics: MirrorMetrics | None = None,
+        chance: Random | None = None,
+    ) -> None:
+        self._store, self._opened, self._root = store, opened, root
+        self._trimming, self._clock = trimming, clock
+        self._metrics = metrics or MirrorMetrics()
+        self._chance = chance or any_chance()
+        self._me = new_uuid(self._chance)
+        self._until = 0.0
+        self._position = 0  # Up to where the stream is known to have the log,
+        self._looked_at = 0.0  # and when that was looked at.
+
+    async def run(self) -> None:
+        """Until cancelled. Outages are waited out; whatever else goes wrong is logged, and tried again."""
+        delay_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._stand_by()
+                delay_s = RETRY_FIRST_S
+                await self._lead()
+            except StoreError as error:
+                logger.warning("mirror.waits", error=str(error))
+                await anyio.sleep(spread(self._chance, delay_s))
+                delay_s = min(delay_s * 2, RETRY_S_MAX)
+
+    async def _stand_by(self) -> None:
+        """Return with the lease."""
+        while True:
+            asked_at = anyio.current_time()
+            lease = await self._store.leases.take(LEASE, self._me, LEASE_TTL_S)
+            if lease.owner == self._me:
+                self._until = asked_at + LEASE_TTL_S
+                return
+            await anyio.sleep(min(max(lease.expires_in_s, STAND_BY_S_MIN), RENEW_EVERY_S))
+
+    async def _lead(self) -> None:
+        logger.info("mirror.leads")
+        self._metrics.leading.set(1)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._serve)
+                await self._renew()
+                group.cancel_scope.cancel()
+        finally:
+            self._metrics.leading.set(0)
+            self._metrics.lag.set(0)
+            with anyio.move_on_after(GIVE_BACK_S_MAX, shield=True):
+                await self._give_back()
+
+    async def _renew(self) -> None:
+        """Return when the lease is lost, or could not be extended in time."""
+        while anyio.current_time() < self._until:
+            await anyio.sleep(RENEW_EVERY_S)
+            asked_at = anyio.current_time()
+            try:
+                lease = await self._store.leases.take(LEASE, self._me, LEASE_TTL_S)
+            except StoreError as error:
+                logger.warning("mirror.lease_waits", error=str(error))
+                continue
+            if lease.owner != self._me:
+                break
+            self._until = asked_at + LEASE_TTL_S
+        logger.info("mirror.lease_lost")
+
+    async def _give_back(self) -> None:
+        try:
+            await self._store.leases.give_back(LEASE, self._me)
+        except StoreError as error:
+            logger.warning("mirror.lease_stays", error=str(error))
+
+    async def _serve(self) -> None:
+        delay_s = RETRY_FIRST_S
+        while True:
+            started = anyio.current_time()
+            try:
+                async with self._opened() as stream:
+                    await self._follow(stream)
+            except (BusUnavailable, StoreError) as error:
+                logger.warning("mirror.waits", error=str(error))
+            except Exception:  # the log goes on without its mirror, and so does the company
+                logger.exception("mirror.broke")
+            await self._note_lag()
+            delay_s = RETRY_FIRST_S if anyio.current_time() - started > RETRY_S_MAX else delay_s
+            await anyio.sleep(spread(self._chance, delay_s))
+            delay_s = min(delay_s * 2, RETRY_S_MAX)
+
+    async def _follow(self, stream: EventsStream) -> None:
+        """Publish what the stream lacks, and then what comes."""
+        await self._align(stream)
+        while True:
+            page = await self._store.read(self._position, PAGE_EVENTS)
+            if page:
+                await self._put(stream, page)
+            elif anyio.current_time() - self._looked_at >= LOOK_EVERY_S:
+                await self._align(stream)
+            else:
+                self._metrics.lag.set(0)
+                await self._store.wait_beyond(self._position, LOOK_EVERY_S)
+
+    async def _put(self, stream: EventsStream, page: Sequence[Recorded]) -> None:
+        try:
+            await stream.put([mirrored(event, self._root) for event in page])
+        except Misplaced as error:
+            logger.warning("mirror.misplaced", after=self._position, error=str(error))
+            await self._align(stream)
+            return
+        self._position = page[-1].position
+        self._metrics.published.inc(len(page))
+        if len(page) == PAGE_EVENTS:
+            await self._note_lag()
+
+    async def _note_lag(self) -> None:
+        try:
+            self._metrics.lag.set(max(0, await self._store.head() - self._position))
+        except StoreError as error:
+            logger.warning("mirror.lag_unknown", error=str(error))
+
+    async def _align(self, stream: EventsStream) -> None:
+        self._position = await self._aligned(stream)
+        self._looked_at = anyio.current_time()
+
+    async def _aligned(self, stream: EventsStream) -> int:
+        """The position up to which the stream has the log, made anew if it has another's or nothing worth keeping."""
+        extent, head = await stream.extent(), await self._store.head()
+        why = "there is no stream"
+        if extent is not None:
+            why = await self._contradicts(stream, extent, head)
+            if not why and await self._first_kept(head, extent.last) > extent.last + 1:
+                why = f"all up to its last message ({extent.last}) would be trimmed"
+            if not why:
+                return extent.last
+        first = await self._first_kept(head, 0)
+        logger.warning("mirror.made_anew", reason=why, first=first, head=head)
+        await stream.begin(first)
+        self._metrics.rebuilds.inc()
+        return first - 1
+
+    async def _contradicts(self, stream: EventsStream, extent: Extent, head: int) -> str:
+        """Why the stream is none of this log ("": it may be). Of what was in flight when something foreign was put
+        there, the messages behind that one are stored: so its last ones are compared, and not the last one alone."""
+        if extent.last > head:
+            return f"it goes to {extent.last}, the log to {head}"
+        after = max(extent.first - 1, extent.last - IN_FLIGHT_MAX)
+        while page := await self._store.read(after, PAGE_EVENTS, extent.last):
+            for event in page:
+                if await stream.likeness_at(event.position) == mirrored(event, self._root).likeness:
+                    continue
+                now = await stream.extent()
+                if now is None or now.first <= event.position:  # Else it was trimmed a moment ago.
+                    return f"its message {event.position} is not the log's event"
+            after = page[-1].position
+        return ""
+
+    async def _first_kept(self, head: int, after: int) -> int:
+        """The oldest position above `after` that would not be trimmed (head + 1: none)."""
+        oldest = await self._store.position_before(self._clock() - timedelta(seconds=self._trimming.age_s)) + 1
+        first, room, position = max(oldest, after + 1), self._trimming.bytes_max, head
+        while position >= first:
+            page = await self._store.read(first - 1, PAGE_EVENTS, position, backward=True)
+            for event in page:
+                room -= len(event.body) + MESSAGE_OVERHEAD_BYTES
+                if room < 0:
+                    return event.position + 1
+            position = page[-1].position - 1
+        return first
+
+
+def mirrored(event: Recorded, root: str) -> Mirrored:
+    """The message that an event is in the mirror."""
+    envelope = Envelope(
+        id=_printable(event.reference),
+        time=format_time(event.at),
+        source=_printable(str(event.address)),
+        correlation=_printable(event.correlation),
+        causation=_printable(event.causation),
+    )
+    headers = to_headers(envelope, _printable(event.type))
+    return Mirrored(event.position, event_subject(event.address, event.type, root), headers, event.body)
+
+
+def likeness(headers: dict[str, str], body: bytes) -> Likeness:
+    return headers.get("ce-source", ""), headers.get("ce-id", ""), hashlib.sha256(body).digest()
+
+
+def _printable(text: str) -> str:
+    """`text` as a header can hold it: the CloudEvents binding's percent-encoding for what is no printable ASCII."""
+    return text if text.isascii() and text.isprintable() and text == text.strip() else quote(text, safe="/@:. ")

@@ -1,0 +1,2 @@
+-- $1 workers
+delete from workers where id = any ($1::uuid[])
