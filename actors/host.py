@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import structlog
+from prometheus_client import CollectorRegistry
 
 from actors import casting
 from actors.edge.monitoring.company import company_monitoring, company_registry, worker_monitoring
@@ -75,6 +76,39 @@ class Company:
         await self.runtime.drain()
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What every process of a company stands on."""
+
+    meters: CollectorRegistry
+    playbooks: dict[str, Playbook]
+    provider: Provider
+    nats_url: str
+    nats_token: str
+    dsn: str
+    started: frozenset[str]
+    store: PostgresStore
+    keyring: Keyring
+
+
+async def _ground(stack: AsyncExitStack, settings: Settings, folder: StateFolder, log_file: Path) -> _Ground:
+    meters, lines_lost = company_registry()
+    redactor = stack.enter_context(logging_into(log_file, lines_lost.inc))
+    playbooks = load_playbooks(tools=CATALOGUE.keys())
+    choice = Choice(settings.provider, settings.model, settings.provider_url)
+    provider = await stack.enter_async_context(open_provider(choice, os.environ, casting.scripts(playbooks)))
+    servers = await stack.enter_async_context(use_servers(folder, settings.embedded))
+    nats_url, nats_token = settings.nats_url or servers.nats_url, servers.nats_token
+    dsn = settings.postgres_url or servers.postgres_dsn
+    redactor.learn(nats_token)
+    for url in (nats_url, settings.mirror.nats_url, dsn):
+        redactor.learn_url(url)
+    stack.enter_context(logged_errors())
+    store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
+    keyring = await MasterFiles(folder.path, settings.master_key).keyring(store)
+    return _Ground(meters, playbooks, provider, nats_url, nats_token, dsn, servers.started, store, keyring)
+
+
 @asynccontextmanager
 async def company(settings: Settings) -> AsyncGenerator[Company]:
     """Run a company until the block ends. HostError when it cannot start or must stop."""
@@ -84,30 +118,15 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
             await sweep_ephemeral()
         folder = _folder(stack, settings)
         await stack.enter_async_context(folder.locked())
-        meters, lines_lost = company_registry()
-        redactor = stack.enter_context(logging_into(folder.company_log, lines_lost.inc))
-        playbooks = load_playbooks(tools=CATALOGUE.keys())
-        choice = Choice(settings.provider, settings.model, settings.provider_url)
-        provider = await stack.enter_async_context(open_provider(choice, os.environ, casting.scripts(playbooks)))
-        servers = await stack.enter_async_context(use_servers(folder, settings.embedded))
-        nats_url, nats_token = settings.nats_url or servers.nats_url, servers.nats_token
-        dsn = settings.postgres_url or servers.postgres_dsn
-        redactor.learn(nats_token)
-        redactor.learn_url(nats_url)
-        redactor.learn_url(settings.mirror.nats_url)
-        redactor.learn_url(dsn)
-        stack.enter_context(logged_errors())
-        store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
-        keyring = await MasterFiles(folder.path, settings.master_key).keyring(store)
+        g = await _ground(stack, settings, folder, folder.company_log)
+        store, meters = g.store, g.meters
         fork = await store.forks.this()
         # Commands for an earlier fork of that name are none of this one's business.
         anew, room = fork is not None and fork.resumed_at is None, FORK_STREAM_BYTES_MAX if fork else STREAM_BYTES_MAX
-        bus = await stack.enter_async_context(NatsBus.open(nats_url, nats_token, settings.root, room, anew))
+        bus = await stack.enter_async_context(NatsBus.open(g.nats_url, g.nats_token, settings.root, room, anew))
         await store.forks.resume()
         queries = Queries(store, store.pool)
-        host_ports = host_tools(store, queries, settings.advisories_url, utc_now)
-        tool_ports = tools.Ports(store, CATALOGUE, folder.workspaces, ProgramRunner().run, host_ports)
-        kinds, performers = assemble(playbooks, tool_ports, provider, ServiceMetrics(meters, CATALOGUE), keyring)
+        kinds, performers = _cast(g, settings, folder, queries)
         group = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(group.cancel_scope.cancel)
         projector = Projector(store, store.pool, VIEWS)
@@ -115,10 +134,10 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         group.start_soon(collect_blobs, store)
         group.start_soon(watch, folder, settings.embedded, bus.refusal)
         await stack.enter_async_context(anchored(store, bus, settings.schema, folder.path, settings.signing_key))
-        to = (settings.mirror, nats_url, nats_token, settings.root, meters)
+        to = (settings.mirror, g.nats_url, g.nats_token, settings.root, meters)
         await stack.enter_async_context(log_mirrored(store, *to, fork))
         alone = not settings.postgres_url  # Else another company may be alive on this log: its leases run out first.
-        process = running(store, bus, kinds, performers, utc_now, alone, RuntimeMetrics(meters, kinds), keyring, fork)
+        process = running(store, bus, kinds, performers, utc_now, alone, RuntimeMetrics(meters, kinds), g.keyring, fork)
         runtime = await stack.enter_async_context(process)
         shown = company_monitoring(meters, store, bus, queries, projector, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
@@ -126,8 +145,8 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         await _views_built(queries)
         log.info("host.ready", project=settings.project, pid=os.getpid(), metrics=metrics_url, sandbox=sandbox)
         yield Company(
-            settings, folder, nats_url, nats_token, dsn, servers.started, store, queries, sandbox, runtime, metrics_url,
-            keyring,
+            settings, folder, g.nats_url, g.nats_token, g.dsn, g.started, store, queries, sandbox, runtime, metrics_url,
+            g.keyring,
         )  # fmt: skip
 
 
@@ -154,37 +173,29 @@ async def joined(settings: Settings, effects: Sequence[str] | None = None) -> As
                 f"no company runs in {folder.path}: start one there with `troupe dev`, or name the servers of another "
                 "with TROUPE_NATS_URL and TROUPE_POSTGRES_URL",
             )
-        meters, lines_lost = company_registry()
         log_file = folder.logs / f"worker-{os.getpid()}.log"
-        redactor = stack.enter_context(logging_into(log_file, lines_lost.inc))
-        playbooks = load_playbooks(tools=CATALOGUE.keys())
-        choice = Choice(settings.provider, settings.model, settings.provider_url)
-        provider = await stack.enter_async_context(open_provider(choice, os.environ, casting.scripts(playbooks)))
-        servers = await stack.enter_async_context(use_servers(folder, settings.embedded))
-        nats_url, nats_token = settings.nats_url or servers.nats_url, servers.nats_token
-        dsn = settings.postgres_url or servers.postgres_dsn
-        redactor.learn(nats_token)
-        redactor.learn_url(nats_url)
-        redactor.learn_url(settings.mirror.nats_url)
-        redactor.learn_url(dsn)
-        stack.enter_context(logged_errors())
-        store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
-        if await store.forks.this() is not None:
+        g = await _ground(stack, settings, folder, log_file)
+        if await g.store.forks.this() is not None:
             raise HostError("usage", f"{settings.schema} is a fork: it keeps one order, so one process runs it alone")
-        keyring = await MasterFiles(folder.path, settings.master_key).keyring(store)
-        bus = await stack.enter_async_context(NatsBus.open(nats_url, nats_token, settings.root, STREAM_BYTES_MAX))
-        host_ports = host_tools(store, Queries(store, store.pool), settings.advisories_url, utc_now)
-        tool_ports = tools.Ports(store, CATALOGUE, folder.workspaces, ProgramRunner().run, host_ports)
-        kinds, performers = assemble(playbooks, tool_ports, provider, ServiceMetrics(meters, CATALOGUE), keyring)
-        to = (settings.mirror, nats_url, nats_token, settings.root, meters)
-        await stack.enter_async_context(log_mirrored(store, *to))
+        bus = await stack.enter_async_context(NatsBus.open(g.nats_url, g.nats_token, settings.root, STREAM_BYTES_MAX))
+        kinds, performers = _cast(g, settings, folder, Queries(g.store, g.store.pool))
         chosen = _chosen(performers, effects)
-        process = running(store, bus, kinds, chosen, utc_now, False, RuntimeMetrics(meters, kinds), keyring)
+        process = running(g.store, bus, kinds, chosen, utc_now, False, RuntimeMetrics(g.meters, kinds), g.keyring)
         runtime = await stack.enter_async_context(process)
-        shown = worker_monitoring(meters, store, bus, runtime, settings.metrics_port)
+        shown = worker_monitoring(g.meters, g.store, bus, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
         log.info("host.joined", pid=os.getpid(), metrics=metrics_url, effects=sorted(chosen))
         yield Joined(runtime, log_file, metrics_url, tuple(sorted(chosen)))
+
+
+def _cast(
+    ground: _Ground, settings: Settings, folder: StateFolder, queries: Queries
+) -> tuple[dict[str, Kind[Any]], dict[str, Performer]]:
+    """Every kind of actor and every performer, on the ports of this process."""
+    host_ports = host_tools(ground.store, queries, settings.advisories_url, utc_now)
+    tool_ports = tools.Ports(ground.store, CATALOGUE, folder.workspaces, ProgramRunner().run, host_ports)
+    metered = ServiceMetrics(ground.meters, CATALOGUE)
+    return assemble(ground.playbooks, tool_ports, ground.provider, metered, ground.keyring)
 
 
 def _chosen(performers: dict[str, Performer], effects: Sequence[str] | None) -> dict[str, Performer]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Self, cast
 
@@ -52,7 +52,7 @@ class Settings:
     metrics_port: int | None = None
     master_key: str = ""
     signing_key: str = ""
-    mirror: MirrorSettings = MirrorSettings()
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
 
     @classmethod
     def from_environment(cls, **overrides: Any) -> Self:

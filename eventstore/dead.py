@@ -76,6 +76,7 @@ class Released:
 class Suspect:
     """A command that may kill its process. `outbox_id` is 0 for one from outside."""
 
+    partition: int
     project: str
     id: str
     outbox_id: int
@@ -122,7 +123,7 @@ class Dead(Protocol):
         """How often each command of these partitions was begun, as far as that was counted."""
         ...
 
-    async def attempt(self, partition: int, suspects: Collection[Suspect]) -> None:
+    async def attempt(self, suspects: Collection[Suspect]) -> None:
         """Count one more attempt for each, before it is made."""
         ...
 

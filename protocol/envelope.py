@@ -60,6 +60,10 @@ _NAMES = {
 }
 
 
+_FIELDS = {spelt: field for field, name in _NAMES.items() for spelt in (name, name.lower())}
+_EMPTY = Envelope()
+
+
 def to_headers(envelope: Envelope, type_: str = "", subject: str = "") -> dict[str, str]:
     """NATS headers of an envelope; `type_` and `subject` become `ce-type` and `ce-subject`."""
     headers = {"ce-specversion": "1.0"}
@@ -78,14 +82,19 @@ def from_headers(headers: Mapping[str, str] | None) -> Envelope:
     """The envelope in NATS headers, whose names are matched without regard to case; BadHeader for what cannot be
     used."""
     if not headers:
-        return Envelope()
-    folded = {name.lower(): value for name, value in headers.items()}
-    fields = {field: folded.get(name.lower(), "").strip() for field, name in _NAMES.items()}
+        return _EMPTY
+    fields: dict[str, str] = {}
+    for name, value in headers.items():
+        field = _FIELDS.get(name) or _FIELDS.get(name.lower())
+        if field is not None:
+            fields[field] = value.strip()
     try:
         for field, value in fields.items():
-            _check(field, value)
+            if value:
+                _check(field, value)
     except BadHeader as error:
-        raise BadHeader(str(error), fields["reply_to"] if _INBOX.fullmatch(fields["reply_to"]) else "") from error
+        reply_to = fields.get("reply_to", "")
+        raise BadHeader(str(error), reply_to if _INBOX.fullmatch(reply_to) else "") from error
     return Envelope(**fields)
 
 
@@ -95,11 +104,11 @@ def _check(field: str, value: str) -> None:
         raise BadHeader(f"the header {name} has {len(value)} characters, limit {HEADER_LENGTH_MAX}")
     if not value.isprintable():
         raise BadHeader(f"the header {name} is {value!r}; use printable characters only")
-    if field == "reply_to" and value and not _INBOX.fullmatch(value):
+    if field == "reply_to" and not _INBOX.fullmatch(value):
         raise BadHeader(f"the header {name} is {value!r}; it must begin with {INBOX_PREFIX} and name one subject")
-    if field == "priority" and value and value not in PRIORITIES:
+    if field == "priority" and value not in PRIORITIES:
         raise BadHeader(f"the header {name} is {value!r}; it must be one of {', '.join(PRIORITIES)}")
-    if field in ("time", "deadline") and value:
+    if field in ("time", "deadline"):
         parse_time(value, name)
 
 

@@ -4,8 +4,9 @@ Tokens are letters, digits, `_` and `-`, at most TOKEN_LENGTH_MAX long, so that 
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 ROOT = "troupe"
 PARTITIONS = 64  # FNV-1a over (project, kind, id); changing it re-homes every actor, so it is fixed per installation.
@@ -19,9 +20,9 @@ class BadSubject(ValueError):
     """A subject, project, kind or id that cannot be addressed; the message says which part and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
-    """Where an actor lives: its project (the wall between tenants), its kind and its name (id)."""
+class Address(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
+    """Where an actor lives: its project (the wall between tenants), its kind and its name (id). A Struct, since every
+    step of a turn looks something up by it."""
 
     project: str
     kind: str

@@ -7,7 +7,7 @@ is opened again when one is gained, whose commands wait in the stream and the ou
 on its way in: what is put into a mailbox holds none.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 import anyio
@@ -55,6 +55,7 @@ class Intake:
         sealer: Sealer | None = None,
         score: Score | None = None,
         pressure: Pressure | None = None,
+        learn: Callable[[Collection[int]], Awaitable[None]] | None = None,
     ) -> None:
         self._store, self._bus, self._kinds = store, bus, kinds
         self._sealer = sealer or Sealer()
@@ -62,6 +63,7 @@ class Intake:
         self._metrics = metrics or RuntimeMetrics(kinds=kinds)
         self._mailboxes, self._cursors, self._clock = mailboxes, cursors, clock
         self._pressure = pressure or Pressure(mailboxes, cursors, bus, self._metrics)
+        self._learn = learn  # What must be known of partitions before anything of theirs is taken in.
         self._new: set[int] = set()  # Partitions whose outbox rows nobody has looked for yet.
         self._stirred = anyio.Event()
         self._reading: anyio.CancelScope | None = None
@@ -164,6 +166,8 @@ class Intake:
         if self._new:
             partitions, self._new = sorted(self._new), set()
             try:
+                if self._learn is not None:
+                    await self._learn(partitions)
                 await self.fetch(await self._store.overdue_sends(partitions, HOWEVER_YOUNG_S, RECEIVERS_MAX))
             except BaseException:
                 self._new.update(p for p in partitions if p in self._cursors.stored())

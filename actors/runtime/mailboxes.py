@@ -152,6 +152,11 @@ class Mailboxes:
         box = self._boxes.get(address)
         return 0 if box is None else box.size
 
+    def next(self, address: Address) -> Pending | None:
+        """What that actor would be given next; None: nothing waits for it."""
+        box = self._boxes.get(address)
+        return None if box is None or not box.size else box.peek()
+
     async def wait(self) -> None:
         """Until some actor is ready."""
         while not self._ready:

@@ -30,10 +30,22 @@ class RuntimeMetrics:
         self._make_effects()
         self.outbox_overdue = self._gauge("outbox_overdue", "Actors whose sends wait too long, at the last look.")
         self.intake_reopens = self._counter("intake_reopens", "How often the feed of commands had to be opened again.")
+        self._make_supervision()
         self.partitions_held = self._gauge("partitions_held", "Partitions that this process owns.")
         self.lease_renewals_failed = self._counter(
             "lease_renewals_failed", "Renewals of the leases that the store did not answer."
         )
+
+    def _make_supervision(self) -> None:
+        self.actors_parked = self._gauge("actors_parked", "Actors of this process's partitions that are parked.")
+        self.attempts_counted = self._counter(
+            "attempts_counted", "Attempts at commands that may have killed a process, counted before they were made."
+        )
+        self.progress_stalled = self._gauge(
+            "progress_stalled", "1 while commands wait that this process could decide, and nothing is committed."
+        )
+        self._restarts = self._counter("service_restarts", "Services begun again after they had failed.", "service")
+        self._troubled = self._gauge("kind_troubled", "1 while a kind's commands break too often.", "kind")
 
     def _make_turns(self) -> None:
         self._commands = self._counter("commands", "Commands settled, by the kind of their actor.", "kind", "outcome")
@@ -80,6 +92,14 @@ class RuntimeMetrics:
             self._quarantines.labels(kind).inc()
         if work.unit.events:
             self._events.labels(self._kind(work.unit.address.kind)).inc(len(work.unit.events))
+
+    def service_restarted(self, service: str) -> None:
+        """A service of the runtime had failed and is begun again."""
+        self._restarts.labels(service).inc()
+
+    def kind_troubled(self, kind: str, troubled: bool) -> None:
+        """Commands to that kind of actor break too often, or no more."""
+        self._troubled.labels(self._kind(kind)).set(troubled)
 
     def turned_away(self, kind: str, code: str, count: int = 1) -> None:
         """Commands of that kind of actor were answered with `code` ("busy", "bad-address") and are not settled."""

@@ -8,8 +8,8 @@ What readers of the stream are promised:
 - A message is the event as it is stored: its bytes, with what is sealed in it still sealed. When a subject is forgotten
   its key is destroyed, and what the mirror holds of it can be read by nobody any more.
 - The oldest are trimmed by age and size. A stream that was lost, or whose last messages are not the log's events at
-  their positions, is made anew from the log, beginning with the oldest event that would not have been trimmed; its readers
-  have to open their consumers again. So it is for a log that was imported or forked.
+  their positions, is made anew from the log, beginning with the oldest event that would not have been trimmed; its
+  readers have to open their consumers again. So it begins too for a log that was imported or forked.
 
 One process publishes, the one with the lease; the others stand by and take over when it ends. A killed publisher
 leaves a stream that ends somewhere: the next one looks where, and goes on.

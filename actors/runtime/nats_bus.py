@@ -32,6 +32,7 @@ from actors.runtime.nats_client import CONNECT_S_MAX, RECONNECT_WAIT_S, Tolerant
 from actors.runtime.nats_feed import NatsFeed
 from actors.runtime.nats_messages import Unanswered, stored_message
 from actors.runtime.nats_messages import erase as erase_messages
+from actors.runtime.nats_writer import Unwritable, Writer
 from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost
 from protocol.subjects import (
     PARTITIONS,
@@ -81,6 +82,7 @@ class NatsBus:
         self._stream = stream_of(root)
         self._feeds: set[NatsFeed] = set()
         self._wakes: dict[str, Callable[[], None]] = {}
+        self._writer = Writer(lambda: self.client)
         self._closing = False
         self._trouble = ""  # What the client said last.
 
@@ -116,6 +118,7 @@ class NatsBus:
             yield bus
         finally:
             bus._closing = True
+            bus._writer.flush()
             with anyio.CancelScope(shield=True), anyio.move_on_after(REQUEST_TIMEOUT_S):
                 await bus.client.close()
 
@@ -227,6 +230,12 @@ class NatsBus:
             raise BusUnavailable(f"cannot read message {sequence} of {self.stream}: {error}") from error
         return "" if found is None else found.witness(self.stream)
 
+    async def last_sequence(self) -> int:
+        try:
+            return (await self._js.stream_info(self.stream)).state.last_seq
+        except _FAILED as error:
+            raise BusUnavailable(f"cannot look at the stream {self.stream}: {error}") from error
+
     async def purge_below(self, sequence: int) -> None:
         try:
             await self._js.purge_stream(self.stream, seq=sequence)
@@ -290,8 +299,8 @@ class NatsBus:
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
         try:
-            await self.client.publish(subject, body, headers=headers)
-        except (*_FAILED, ValueError) as error:
+            await self._writer.publish(subject, body, headers)
+        except (*_FAILED, Unwritable, ValueError) as error:
             log.warning("nats.publish_failed", subject=subject, error=f"{type(error).__name__}: {error}")
 
 

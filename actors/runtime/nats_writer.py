@@ -8,9 +8,9 @@ again, so memory stays bounded and nobody waits for a frozen broker.
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import anyio
-import nats.errors
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 
@@ -18,6 +18,7 @@ UNWRITTEN_BYTES_MAX = 4 * 1024 * 1024  # Handed to the connection and perhaps no
 WRITE_S_MAX = 2.0
 
 _SUBJECT = re.compile(r"[!-~]+")
+_NO_BREAKS = str.maketrans("\r\n", "  ")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 
@@ -44,19 +45,20 @@ class Writer:
         if self._unwritten + len(made) > UNWRITTEN_BYTES_MAX:
             await self._drain()
         if not self._frames:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._frames.append(made)
         self._unwritten += len(made)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write now what would be written in the next turn."""
         frames, self._frames = self._frames, []
         client = self._client()
-        if client.is_connected:
+        if frames and client.is_connected:
             _transport(client).write(b"".join(frames))
 
     async def _drain(self) -> None:
         """Wait until the connection has room. Unwritable when it has none in time."""
-        self._flush()
+        self.flush()
         client = self._client()
         with anyio.move_on_after(0 if self._stuck else WRITE_S_MAX) as waiting:
             if client.is_connected:
@@ -76,7 +78,7 @@ def frame(subject: str, body: bytes, headers: Mapping[str, str] | None, payload_
         for name in headers:
             if not _HEADER_NAME.fullmatch(name):
                 raise Unwritable(f"{name!r} is no name of a header")
-        lines = [f"{name}: {' '.join(value.split())}\r\n" for name, value in headers.items()]
+        lines = [f"{name}: {value.strip().translate(_NO_BREAKS)}\r\n" for name, value in headers.items()]
         named = f"NATS/1.0\r\n{''.join(lines)}\r\n".encode("utf-8", "backslashreplace")
     size = len(named) + len(body)
     if size > payload_bytes_max:
@@ -85,5 +87,5 @@ def frame(subject: str, body: bytes, headers: Mapping[str, str] | None, payload_
     return b"%b%b%b\r\n" % (start.encode(), named, body)
 
 
-def _transport(client: Client) -> object:
+def _transport(client: Client) -> Any:
     return vars(client)["_transport"]

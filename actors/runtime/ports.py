@@ -83,6 +83,10 @@ class Bus(Protocol):
         asked."""
         ...
 
+    async def last_sequence(self) -> int:
+        """The highest sequence that the stream of commands has given (0: none yet). BusUnavailable."""
+        ...
+
     async def purge_below(self, sequence: int) -> None:
         """Drop the commands below `sequence`; the one at it stays, as the witness. BusUnavailable."""
         ...

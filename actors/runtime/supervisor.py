@@ -5,10 +5,11 @@ the partitions, and a partition lost to another costs that partition only. Outag
 """
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from random import Random
 from socket import gethostname
+from typing import Any
 
 import anyio
 import structlog
@@ -36,6 +37,8 @@ from eventstore.workers import Worker
 DRAIN_S_MAX = 10.0  # A clean stop waits that long for running effects; then they are repeated after the next start.
 RELEASE_S_MAX = 5.0
 
+Service = Callable[[], Coroutine[Any, Any, None]]
+
 log = structlog.get_logger("supervisor")
 
 
@@ -54,57 +57,75 @@ class Runtime:
             log.warning("supervisor.drain_cut", seconds=DRAIN_S_MAX)
 
 
+class Process:
+    """The parts of one process, wired. `services` run for as long as it lives."""
+
+    def __init__(
+        self, store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
+        metrics: RuntimeMetrics, sealer: Sealer, fork: Fork | None, chance: Random,
+    ) -> None:  # fmt: skip
+        me = Worker(new_uuid(chance), alone, tuple(sorted(performers)), gethostname(), os.getpid())
+        cursors, mailboxes = Cursors(), Mailboxes()
+        pressure = Pressure(mailboxes, cursors, bus, metrics)
+        self.ownership = Ownership(store, bus, me, chance, metrics)
+        timekeeper = Timekeeper(store, bus, self.ownership.held)
+        self.committer = Committer(
+            store, bus, kinds, mailboxes, cursors, self.ownership, clock, timekeeper.changed, metrics, pressure
+        )
+        record = Record(store.forks, kinds, fork.live) if fork else None
+        score = Score(store, bus, mailboxes, tuple(performers)) if fork else None
+        self.worker = EffectWorker(store, bus, performers, clock, metrics, record, me.id, chance)
+        intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, sealer, score, pressure)
+        self.ownership.watch(intake.gained, intake.lost)
+        self.ownership.watch(lambda _: timekeeper.changed(), self.committer.lost)
+        self.ownership.on_vacate(self.committer.vacate)
+        self.services: dict[str, Service] = {
+            "ownership": self.ownership.run,
+            "intake": intake.run,
+            "committer": self.committer.run,
+            "sweeper": Sweeper(store, bus, cursors, self.ownership.held, metrics).run,
+            "eraser": Eraser(bus, cursors, pressure.ease).run,
+            "timekeeper": timekeeper.run,
+            "effects": self.worker.run,
+        }
+        if score is not None:
+            self.services["score"] = score.run
+
+    async def hand_over(self) -> None:
+        """Whoever comes next need not wait for the leases to run out, nor read again what is settled."""
+        with anyio.move_on_after(RELEASE_S_MAX, shield=True):
+            try:
+                if self.ownership.fresh:
+                    await self.committer.advance()
+                await self.ownership.release()
+            except StoreError as error:
+                log.warning("supervisor.release_failed", error=str(error))
+
+
 @asynccontextmanager
 async def running(
-    store: EventStore,
-    bus: Bus,
-    kinds: Kinds,
-    performers: Performers,
-    clock: Clock,
-    alone: bool,
-    metrics: RuntimeMetrics | None = None,
-    keyring: Keyring | None = None,
-    fork: Fork | None = None,
+    store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
+    metrics: RuntimeMetrics | None = None, keyring: Keyring | None = None, fork: Fork | None = None,
     chance: Random | None = None,
-) -> AsyncGenerator[Runtime]:
+) -> AsyncGenerator[Runtime]:  # fmt: skip
     """Be one process of the company until the block ends. `alone`: this one holds its state folder's lock, so a
     forerunner is dead, and its leases and effect claims are taken over at once; others may join. Without a keyring
     personal text is refused. In a `fork` the original's order of commands is kept, and its record answers effects.
     `chance` draws ids and spreads retries."""
-    chance = chance or any_chance()
     metrics = metrics or RuntimeMetrics(kinds=kinds)
-    me = Worker(new_uuid(chance), alone, tuple(sorted(performers)), gethostname(), os.getpid())
-    ownership = Ownership(store, bus, me, chance, metrics)
-    cursors, mailboxes = Cursors(), Mailboxes()
-    timekeeper = Timekeeper(store, bus, ownership.held)
-    pressure = Pressure(mailboxes, cursors, bus, metrics)
-    committer = Committer(
-        store, bus, kinds, mailboxes, cursors, ownership, clock, timekeeper.changed, metrics, pressure
-    )  # fmt: skip
-    record = Record(store.forks, kinds, fork.live) if fork else None
-    score = Score(store, bus, mailboxes, tuple(performers)) if fork else None
-    worker = EffectWorker(store, bus, performers, clock, metrics, record, me.id, chance)
-    intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, Sealer(keyring), score, pressure)
-    ownership.watch(intake.gained, intake.lost)
-    ownership.watch(lambda _: timekeeper.changed(), committer.lost)
-    ownership.on_vacate(committer.vacate)
+    process = Process(
+        store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance()
+    )
     if alone:
         others = [w.id for w in (await store.workers.roster()).workers if not w.alone]
-        freed = await store.release_claims([me.id, *others])
+        freed = await store.release_claims([process.ownership.worker.id, *others])
         log.info("supervisor.took_over", effects=freed)
-    runtime = Runtime(worker, ownership)
+    runtime = Runtime(process.worker, process.ownership)
     try:
-        await ownership.join()
+        await process.ownership.join()
         async with anyio.create_task_group() as group:
-            group.start_soon(ownership.run)
-            group.start_soon(intake.run)
-            if score is not None:
-                group.start_soon(score.run)
-            group.start_soon(committer.run)
-            group.start_soon(Sweeper(store, bus, cursors, ownership.held, metrics).run)
-            group.start_soon(Eraser(bus, cursors, pressure.ease).run)
-            group.start_soon(timekeeper.run)
-            group.start_soon(worker.run)
+            for service in process.services.values():
+                group.start_soon(service)
             try:
                 yield runtime
             finally:
@@ -112,15 +133,4 @@ async def running(
                     await runtime.drain()
                 group.cancel_scope.cancel()
     finally:
-        await _hand_over(committer, ownership)
-
-
-async def _hand_over(committer: Committer, ownership: Ownership) -> None:
-    """Whoever comes next need not wait for the leases to run out, nor read again what is settled."""
-    with anyio.move_on_after(RELEASE_S_MAX, shield=True):
-        try:
-            if ownership.current(ownership.held):
-                await committer.advance()
-            await ownership.release()
-        except StoreError as error:
-            log.warning("supervisor.release_failed", error=str(error))
+        await process.hand_over()

@@ -30,6 +30,9 @@ class NotingBus:
     async def witness_at(self, sequence: int) -> str:
         return self.witnesses.get(sequence, "")
 
+    async def last_sequence(self) -> int:
+        return max(self.witnesses, default=0)
+
     async def purge_below(self, sequence: int) -> None:
         self.purged.append(sequence)
 

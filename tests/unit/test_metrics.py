@@ -16,6 +16,7 @@ from actors.edge.monitoring.company import company_registry
 from actors.edge.monitoring.views import ViewMetrics
 from actors.runtime.kind import EffectCall, Performer
 from actors.runtime.metrics import UNKNOWN_KIND, RuntimeMetrics
+from actors.runtime.mirror import MirrorMetrics
 from actors.runtime.turn import Pending
 from actors.runtime.work import Work, quarantine, refuse
 from actors.services.metrics import PROVIDERS_MAX, UNKNOWN, ServiceMetrics
@@ -45,6 +46,7 @@ class NoViews(Queries):
 def everything() -> tuple[CollectorRegistry, RuntimeMetrics, ServiceMetrics, ViewMetrics]:
     registry, _ = company_registry()
     services = ServiceMetrics(registry, ["tests.run"])
+    MirrorMetrics(registry)
     return registry, RuntimeMetrics(registry, ["task"]), services, ViewMetrics(registry, MemoryStore(), NoViews())
 
 

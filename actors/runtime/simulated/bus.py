@@ -62,6 +62,10 @@ class SimulatedBus:
         await self._round_trip(f"read message {sequence}")
         return self._broker.witness_at(sequence)
 
+    async def last_sequence(self) -> int:
+        await self._round_trip("look at the stream")
+        return self._broker.last
+
     async def purge_below(self, sequence: int) -> None:
         await self._round_trip("purge the stream")
         self._broker.purge_below(sequence)

@@ -8,8 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
+
+import msgspec
 
 from actors.runtime.follow import followed
 from actors.runtime.kind import Kind, Kinds
@@ -22,7 +23,7 @@ from protocol.subjects import Address, partition_of
 _SEND = re.compile(r"([A-Za-z0-9][\w-]*)/([A-Za-z0-9][\w-]*)@([0-9]+)\.([0-9]+)")
 _OUTCOME = ":outcome"
 _QUARANTINED = tag_of(CommandQuarantined)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ASK_LATE_S = 15.0  # Three leases: the process that was to answer may die, and so may the one that took over.
 
 
 class Sent(Protocol):
@@ -50,6 +51,15 @@ class Sent(Protocol):
     def replies(self) -> Sequence[Reply]: ...
     @property
     def copies(self) -> Sequence[tuple[int, int]]: ...
+
+
+class Asked(Sent, Protocol):
+    """A command with a deadline. `reply_lost`: the road lost what was to answer it."""
+
+    @property
+    def deadline_s(self) -> float | None: ...
+    @property
+    def reply_lost(self) -> bool: ...
 
 
 class Paid(Protocol):
@@ -191,12 +201,34 @@ def _told(each: Sent, found: Sequence[Group], row: InboxRow | None) -> list[str]
 
 def check_quarantine(log: Sequence[Recorded], inbox: Iterable[InboxRow]) -> list[str]:
     """Whatever broke its actor is told in the log, in its partition's stream, and nowhere else."""
-    told = Counter(event.causation for event in log if event.type == _QUARANTINED)
-    wrong = [f"{id_} is quarantined {n} times in the log" for id_, n in told.items() if n > 1]
+    events = [event for event in log if event.type == _QUARANTINED]
+    told = Counter(event.causation for event in events)
+    wrong = [f"{e.causation} is quarantined in {e.address}, not its own partition" for e in events if not _at_home(e)]
+    wrong += [f"{id_} is quarantined {n} times in the log" for id_, n in told.items() if n > 1]
     for row in inbox:
         if (row.outcome == "quarantined") != (told[row.id] > 0):
             said = "no" if row.outcome == "quarantined" else "an"
             wrong.append(f"the inbox has {row.id} as {row.outcome}, and the log has {said} event of its quarantine")
+    return wrong
+
+
+def _at_home(event: Recorded) -> bool:
+    killer = msgspec.json.decode(event.body, type=CommandQuarantined)
+    home = partition_of(Address(event.address.project, killer.kind, killer.name))
+    return event.address == Address(event.address.project, "runtime", str(home))
+
+
+def check_asks(asked: Iterable[Asked], works_from_s: float) -> list[str]:
+    """Every ask ends: who asked hears something by the deadline, or by ASK_LATE_S after it; where everything was broken
+    at the time, by that long after `works_from_s`. Nothing is promised where the request or the reply was lost."""
+    wrong: list[str] = []
+    for ask in asked:
+        if ask.deadline_s is None or ask.reply_lost or not ask.copies:
+            continue
+        bound_s = max(ask.deadline_s, works_from_s) + ASK_LATE_S
+        if ask.answered_s is None or ask.answered_s > bound_s:
+            ended = "no answer" if ask.answered_s is None else f"an answer at {ask.answered_s:.3f} s"
+            wrong.append(f"{ask.sender} asked {ask.id} of {ask.to} until {ask.deadline_s:.3f} s, and had {ended}")
     return wrong
 
 
@@ -334,18 +366,4 @@ def check_effects(
     for project, id_ in caused:
         if id_.endswith(_OUTCOME) and (project, id_.removesuffix(_OUTCOME)) not in wants.effects:
             wrong.append(f"the outcome {id_} was taken, and nobody wanted the effect")
-    return wrong
-
-
-def check_partitions(log: Sequence[Recorded]) -> list[str]:
-    """The stream of a partition holds quarantined commands of that partition only."""
-    import msgspec
-
-    wrong: list[str] = []
-    for event in log:
-        if event.type == _QUARANTINED and event.address.kind == "runtime":
-            told = msgspec.json.decode(event.body, type=CommandQuarantined)
-            home = str(partition_of(Address(event.address.project, told.kind, told.name)))
-            if event.address.name != home:
-                wrong.append(f"{told.id} is quarantined in {event.address}, its actor's partition is {home}")
     return wrong

@@ -1,0 +1,117 @@
+"""Asks that are answered later: their answers are sent after the commit that decided them, and each one ends.
+
+- An answer is in the store before anybody hears it. One whose sending was lost is sent when it is asked for again under
+  the same id, until the ask is forgotten, ANSWER_KEPT_S after its deadline.
+- An ask that is open at its deadline ends with the code "expired", by the store's clock and within a moment of it; after
+  an outage of the store or of all processes, when they are back.
+- Only the owner of an ask's partition ends it so; two that believe they are end it once.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import anyio
+import structlog
+
+from actors.runtime.later import ended
+from actors.runtime.metrics import RuntimeMetrics
+from actors.runtime.ports import Bus, Clock
+from actors.runtime.work import known_answer
+from eventstore.asks import EXPIRED as NO_ANSWER
+from eventstore.asks import Ask
+from eventstore.store import EventStore, StoreUnavailable, Unit
+from protocol.codec import encode
+from protocol.envelope import format_time
+from protocol.message import Refusal
+from protocol.reply import EXPIRED
+
+ASKS_MAX = 500  # Ended, or forgotten, in one call.
+ANSWER_KEPT_S = 60.0  # An asker whose deadline has passed has given up; a moment longer, since clocks differ.
+FORGET_EVERY_S = 30.0
+AGAIN_S = 1.0  # After a failure.
+
+log = structlog.get_logger("asks")
+
+
+class Asks:
+    """One per process. `held` are the partitions that it owns, as they are at any time."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        bus: Bus,
+        held: Collection[int],
+        clock: Clock,
+        metrics: RuntimeMetrics | None = None,
+    ) -> None:
+        self._store, self._bus, self._held, self._clock = store, bus, held, clock
+        self._metrics = metrics or RuntimeMetrics()
+        self._changed = anyio.Event()
+        self._rests_until: datetime | None = None
+
+    def changed(self) -> None:
+        """Partitions were gained: look again."""
+        self._changed.set()
+
+    def opened(self, units: Iterable[Unit]) -> None:
+        """These are committed. Of what they ask, `run` must hear if it ends before it would look again."""
+        for unit in units:
+            for ask in unit.asks:
+                if self._rests_until is None or ask.deadline < self._rests_until:
+                    self._changed.set()
+
+    async def tell(self, units: Sequence[Unit]) -> None:
+        """These are committed: whoever is answered in them is told. StoreUnavailable."""
+        answered: dict[str, list[str]] = {}
+        for unit in units:
+            if unit.answers:
+                answered.setdefault(unit.address.project, []).extend(answer.ask for answer in unit.answers)
+        for project, ids in answered.items():
+            for ask in await self._store.asks.answered(project, ids):
+                await self._bus.reply(ask.reply_to, end_of(ask))
+
+    async def known(self, project: str, inboxes: Mapping[str, str], later: bool) -> list[tuple[str, bytes]]:
+        """What is told those who ask again under ids that were settled before; `later`: of a kind that answers some of
+        its commands later. Of an ask that is open still they hear when it ends. StoreUnavailable."""
+        rows = await self._store.inbox(project, list(inboxes))
+        accepted = {id_: inboxes[id_] for id_, row in rows.items() if row.outcome == "accepted"} if later else {}
+        asks = {ask.id: ask for ask in await self._store.asks.repeat(project, accepted)} if accepted else {}
+        told = [(inboxes[id_], encode(known_answer(row))) for id_, row in rows.items() if id_ not in asks]
+        return told + [(ask.reply_to, end_of(ask)) for ask in asks.values() if ask.answer is not None]
+
+    async def run(self) -> None:
+        """End asks at their deadlines until cancelled."""
+        forget_at = anyio.current_time()
+        while True:
+            self._changed = anyio.Event()
+            rest_s = FORGET_EVERY_S
+            try:
+                held = list(self._held)
+                await self._expire(held)
+                if anyio.current_time() >= forget_at:
+                    while await self._store.asks.forget(held, ANSWER_KEPT_S, ASKS_MAX) == ASKS_MAX:
+                        pass
+                    forget_at = anyio.current_time() + FORGET_EVERY_S
+                due_s = await self._store.asks.next_deadline_s(held)
+                if due_s is not None:
+                    rest_s = min(max(due_s, 0.0), FORGET_EVERY_S)
+            except StoreUnavailable as error:
+                log.warning("asks.wait", error=str(error))
+                rest_s = AGAIN_S
+            self._rests_until = self._clock() + timedelta(seconds=rest_s)
+            with anyio.move_on_after(rest_s):
+                await self._changed.wait()
+
+    async def _expire(self, held: Sequence[int]) -> None:
+        for ask in await self._store.asks.expire(held, ASKS_MAX):
+            self._metrics.ask_expired(ask.address.kind)
+            log.info("asks.expired", correlation=ask.correlation, actor=str(ask.address), command=ask.id)
+            await self._bus.reply(ask.reply_to, end_of(ask))
+
+
+def end_of(ask: Ask) -> bytes:
+    """What the asker of an ask that is over is told: a Reply as bytes."""
+    if ask.answer not in (None, NO_ANSWER):
+        return ask.answer
+    words = f"no answer came by the deadline {format_time(ask.deadline)}; what the command began may go on"
+    return encode(ended(ask.id, ask.address, Refusal(EXPIRED, words)))
