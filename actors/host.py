@@ -26,6 +26,7 @@ from actors.embedded.watch import watch
 from actors.keyrings import MasterFiles
 from actors.mirroring import log_mirrored
 from actors.roles.playbook import Playbook, load_playbooks
+from actors.runtime.activation import CacheLimits
 from actors.runtime.blobs import collect_blobs
 from actors.runtime.kind import Kind, Performer
 from actors.runtime.metrics import RuntimeMetrics
@@ -137,7 +138,8 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         to = (settings.mirror, g.nats_url, g.nats_token, settings.root, meters)
         await stack.enter_async_context(log_mirrored(store, *to, fork))
         alone = not settings.postgres_url  # Else another company may be alive on this log: its leases run out first.
-        process = running(store, bus, kinds, performers, utc_now, alone, RuntimeMetrics(meters, kinds), g.keyring, fork)
+        cache, counted = CacheLimits(settings.cache_bytes), RuntimeMetrics(meters, kinds)
+        process = running(store, bus, kinds, performers, utc_now, alone, counted, g.keyring, fork, cache=cache)
         runtime = await stack.enter_async_context(process)
         shown = company_monitoring(meters, store, bus, queries, projector, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
@@ -180,7 +182,12 @@ async def joined(settings: Settings, effects: Sequence[str] | None = None) -> As
         bus = await stack.enter_async_context(NatsBus.open(g.nats_url, g.nats_token, settings.root, STREAM_BYTES_MAX))
         kinds, performers = _cast(g, settings, folder, Queries(g.store, g.store.pool))
         chosen = _chosen(performers, effects)
-        process = running(g.store, bus, kinds, chosen, utc_now, False, RuntimeMetrics(g.meters, kinds), g.keyring)
+        to = (settings.mirror, g.nats_url, g.nats_token, settings.root, g.meters)
+        await stack.enter_async_context(log_mirrored(g.store, *to))
+        cache = CacheLimits(settings.cache_bytes)
+        process = running(
+            g.store, bus, kinds, chosen, utc_now, False, RuntimeMetrics(g.meters, kinds), g.keyring, cache=cache
+        )
         runtime = await stack.enter_async_context(process)
         shown = worker_monitoring(g.meters, g.store, bus, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"

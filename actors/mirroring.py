@@ -29,8 +29,8 @@ BYTES_MIN = 1024**2  # The biggest event and its headers must fit.
 AGE_S_MIN = 60.0
 
 
-class BadMirror(ValueError):
-    """A setting of the mirror that cannot be; the message names it."""
+class BadSetting(ValueError):
+    """A setting that cannot be; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,25 @@ class MirrorSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """BadMirror for a value that cannot be used."""
+        """BadSetting for a value that cannot be used."""
         switch = environment.get("TROUPE_MIRROR", "") or "on"
         if switch not in ("on", "off"):
-            raise BadMirror(f"TROUPE_MIRROR is {switch!r}; set it to on or off")
+            raise BadSetting(f"TROUPE_MIRROR is {switch!r}; set it to on or off")
         return cls(
             switch == "on",
-            float(_whole(environment, "TROUPE_MIRROR_AGE_S", int(AGE_S_MIN), int(AGE_S))),
-            _whole(environment, "TROUPE_MIRROR_BYTES", BYTES_MIN, BYTES_MAX),
+            float(whole_number(environment, "TROUPE_MIRROR_AGE_S", int(AGE_S_MIN), int(AGE_S))),
+            whole_number(environment, "TROUPE_MIRROR_BYTES", BYTES_MIN, BYTES_MAX),
             environment.get("TROUPE_MIRROR_NATS_URL", ""),
         )
 
 
-def _whole(environment: Mapping[str, str], name: str, least: int, default: int) -> int:
+def whole_number(environment: Mapping[str, str], name: str, least: int, default: int) -> int:
+    """The setting of that name, a whole number from `least` on. BadSetting."""
     text = environment.get(name, "")
     if not text:
         return default
     if not text.isascii() or not text.isdecimal() or not least <= int(text) < 2**53:
-        raise BadMirror(f"{name} is {text!r}; set it to a whole number from {least} on")
+        raise BadSetting(f"{name} is {text!r}; set it to a whole number from {least} on")
     return int(text)
 
 

@@ -10,8 +10,9 @@ from typing import Any, NoReturn, Self, cast
 from actors.edge.monitoring.ports import BadPort, PortTaken, port_in
 from actors.embedded.errors import EmbeddedError, FolderLocked, ForeignFolder
 from actors.embedded.folder import StateFolder
-from actors.mirroring import BadMirror, MirrorSettings
+from actors.mirroring import BadSetting, MirrorSettings, whole_number
 from actors.roles.playbook import PlaybookError
+from actors.runtime.activation import CACHE_BYTES_MAX
 from actors.runtime.nats_bus import SCHEMA, root_of
 from actors.runtime.ports import BusUnavailable
 from actors.services.router import offline
@@ -21,6 +22,7 @@ from eventstore.store import NoSuchLog, StoreError
 from projections.errors import ProjectionError
 from protocol.subjects import BadSubject, check_token
 
+CACHE_BYTES_MIN = 1024**2
 OSV_URL = "https://api.osv.dev"
 
 
@@ -52,14 +54,15 @@ class Settings:
     metrics_port: int | None = None
     master_key: str = ""
     signing_key: str = ""
+    cache_bytes: int = CACHE_BYTES_MAX
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
 
     @classmethod
     def from_environment(cls, **overrides: Any) -> Self:
         """TROUPE_STATE, TROUPE_PROJECT, TROUPE_NATS_URL, TROUPE_POSTGRES_URL, TROUPE_SCHEMA, TROUPE_ADVISORIES_URL,
         TROUPE_PROVIDER, TROUPE_MODEL, TROUPE_PROVIDER_URL, TROUPE_METRICS_PORT, TROUPE_MASTER_KEY, TROUPE_SIGNING_KEY
-        (names of files), TROUPE_MIRROR and what goes with it (mirroring.py); then `overrides`. Keys are no part of
-        settings."""
+        (names of files), TROUPE_CACHE_BYTES (memory for actors, of each process), TROUPE_MIRROR and what goes with it
+        (mirroring.py); then `overrides`. Keys are no part of settings."""
         environment = os.environ
         state = environment.get("TROUPE_STATE", "")
         try:
@@ -76,11 +79,12 @@ class Settings:
                 metrics_port=port_in(environment, "TROUPE_METRICS_PORT"),
                 master_key=environment.get("TROUPE_MASTER_KEY", ""),
                 signing_key=environment.get("TROUPE_SIGNING_KEY", ""),
+                cache_bytes=whole_number(environment, "TROUPE_CACHE_BYTES", CACHE_BYTES_MIN, CACHE_BYTES_MAX),
                 mirror=MirrorSettings.from_environment(environment),
             )
             settings = replace(settings, **overrides)
             check_token("project", settings.project)
-        except (BadSubject, BadPort, BadMirror) as error:
+        except (BadSubject, BadPort, BadSetting) as error:
             raise HostError("usage", str(error)) from error
         return settings
 

@@ -158,7 +158,7 @@ def _check_append(append: Append) -> tuple[int, int]:
 def _plainly_storable(units: Sequence[Unit]) -> bool:
     """One look at all of them: whether each is a command with its events and nothing in any of them is wrong. Half the
     time of looking at each; False says nothing."""
-    if any(len(u.settled) != 1 or u.sends or u.timers or u.cancels or u.effects for u in units):
+    if any(len(u.settled) != 1 or u.sends or u.timers or u.cancels or u.effects or u.carries for u in units):
         return False
     settled = [u.settled[0] for u in units]
     events = [event for u in units for event in u.events]
@@ -174,6 +174,7 @@ def _plainly_storable(units: Sequence[Unit]) -> bool:
         all(map(_are_keys, (ids, types)))
         and all(map(_is_text, (ids, types, *texts)))
         and None not in {event.at.tzinfo for event in events}
+        and not any(c.deadline is not None and c.deadline.tzinfo is None for c in settled)
         and max([len(event.body) for event in events], default=0) <= EVENT_BYTES_MAX
     )
 
@@ -189,6 +190,7 @@ def _check_unit(unit: Unit) -> None:
     if unit.settled:
         _check_keys("command id", [c.id for c in unit.settled])
         _check_text([field for c in unit.settled for field in (c.id, c.type, c.detail)])
+        _check_times([c.deadline for c in unit.settled if c.deadline is not None])
     if unit.events:
         _check_events(unit.events)
     for send in unit.sends:
@@ -209,6 +211,24 @@ def _check_unit(unit: Unit) -> None:
         _check_keys("effect key", [effect.key])
         _check_text([effect.key, effect.effect_kind, effect.correlation, effect.causation])
         _check_times([effect.at])
+    if unit.carries:
+        _check_carried(unit)
+
+
+def _check_carried(unit: Unit) -> None:
+    _check_keys("ask id", [ask.id for ask in unit.asks])
+    _check_text([field for ask in unit.asks for field in (ask.id, ask.reply_to, ask.correlation)])
+    _check_times([ask.deadline for ask in unit.asks])
+    _check_keys("ask id", [answer.ask for answer in unit.answers])
+    _check_text([answer.ask for answer in unit.answers])
+    for address in (*(p.address for p in unit.parks), *(w.address for w in unit.waits)):
+        _check_address(address)
+        if address.project != unit.address.project:
+            raise StoreError(f"it parks {address}; a unit speaks of actors of its own project")
+    _check_keys("command id", [w.id for w in unit.waits])
+    _check_text([p.reason for p in unit.parks])
+    _check_text([field for w in unit.waits for field in (w.id, w.type, w.correlation, w.reply_to)])
+    _check_times([at for w in unit.waits for at in (w.at, w.deadline) if at is not None])
 
 
 def _check_events(events: Sequence[NewEvent]) -> None:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from eventstore.records import Waiting
-from protocol.runtime import ActorDropped, ActorRetried
+from protocol.runtime import ActorDropped, ActorRetried, CommandQuarantined
 from protocol.subjects import Address, partition_of
 
 PAGE_ROWS_MAX = 1_000  # Of one page of parked actors, dead letters or waiting commands.
@@ -150,6 +152,13 @@ def release_event(address: Address, killer: str, again: bool, late: bool, by: st
     """What the log says of an actor that goes on."""
     made = ActorRetried if again else ActorDropped
     return made(address.kind, address.name, killer, late, by)
+
+
+def quarantined(project: str, position: int, at: datetime, body: bytes) -> DeadLetter:
+    """The dead letter that such an event tells of."""
+    event = msgspec.json.decode(body, type=CommandQuarantined)
+    address = Address(project, event.kind, event.name)
+    return DeadLetter(position, address, event.id, event.command_type, event.error, at, event.body)
 
 
 def keeper_of(address: Address) -> Address:

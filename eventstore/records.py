@@ -85,18 +85,60 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     """A command whose fate the unit decides. `outbox_id` is its outbox row (0: it came from outside, from COMMANDS).
 
     External commands and effect outcomes (`keep`) leave an inbox row with bytes and outcome; a plain send leaves none,
-    its row's absence says it was accepted.
+    its row's absence says it was accepted. With a `deadline` it is right only until then, by the store's clock.
     """
 
     id: str
     type: str
-    outcome: Literal["accepted", "silent", "refused", "quarantined"]
+    outcome: Literal["accepted", "silent", "refused", "quarantined", "parked"]
     detail: str = ""
     outbox_id: int = 0
     keep: bool = True
     sequence: int = 0
     headers: bytes = b""
     body: bytes = b""
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAsk:
+    """An ask that this unit's actor answers later. `id` is that of its command; who asked is told at `reply_to`."""
+
+    id: str
+    reply_to: str
+    deadline: datetime
+    correlation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an open ask of the unit's project comes to; to one that is not open it does nothing."""
+
+    ask: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """An actor of the unit's partition that is left alone from now on."""
+
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A command that is kept, in order, for a parked actor of the unit's partition."""
+
+    address: Address
+    id: str
+    type: str
+    body: bytes
+    headers: bytes
+    at: datetime
+    correlation: str
+    deadline: datetime | None = None
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +197,15 @@ class Unit(msgspec.Struct, frozen=True, gc=False):
     timers: tuple[NewTimer, ...] = ()
     cancels: tuple[str, ...] = ()
     effects: tuple[NewEffect, ...] = ()
+    asks: tuple[NewAsk, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    parks: tuple[Parking, ...] = ()
+    waits: tuple[Waiting, ...] = ()
+
+    @property
+    def carries(self) -> bool:
+        """Whether there is anything in it that few units have."""
+        return bool(self.asks or self.answers or self.parks or self.waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +231,15 @@ class Batch:
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The fate of one unit. `first_position` is that of its first event (0: it had none).
 
-    fenced: its partition has another owner now. known: a command in it was settled before; `known` names them (ids) and
-    the rest must be decided again. conflict: its stream moved on. In that order, the first that holds.
+    expired: the deadline of a command in it has passed; `known` names them (ids). fenced: its partition has another
+    owner now. known: a command in it was settled before; `known` names them (ids) and the rest must be decided again.
+    conflict: its stream moved on. In that order, the first that holds.
 
     Of several units in one batch that would write one stream (or expect a version of it), or settle one command, only
     the first that could commit does; a later one is known if that first settled its command, and else a conflict.
     """
 
-    status: Literal["committed", "fenced", "conflict", "known"]
+    status: Literal["committed", "expired", "fenced", "conflict", "known"]
     first_position: int = 0
     known: tuple[str, ...] = ()
 

@@ -17,8 +17,10 @@ from typing import Protocol
 from uuid import UUID
 
 from eventstore.archive import Archive
+from eventstore.asks import Asks
 from eventstore.audit import Audit
 from eventstore.blobs import Blobs
+from eventstore.dead import Dead
 from eventstore.errors import (
     BadInput,
     BlobMissing,
@@ -47,6 +49,7 @@ from eventstore.records import (
     ID_LENGTH_MAX,
     NO_STREAM,
     PAGE_EVENTS_MAX,
+    Answer,
     Append,
     Appended,
     Batch,
@@ -55,10 +58,12 @@ from eventstore.records import (
     Fence,
     InboxRow,
     Lease,
+    NewAsk,
     NewEffect,
     NewEvent,
     NewSend,
     NewTimer,
+    Parking,
     PendingSend,
     Recorded,
     Selection,
@@ -67,6 +72,7 @@ from eventstore.records import (
     StreamWrite,
     Unit,
     Verdict,
+    Waiting,
 )
 from eventstore.snapshots import Snapshots
 from eventstore.subject_keys import SubjectKeys
@@ -79,6 +85,7 @@ __all__ = [
     "ID_LENGTH_MAX",
     "NO_STREAM",
     "PAGE_EVENTS_MAX",
+    "Answer",
     "Append",
     "Appended",
     "BadInput",
@@ -96,11 +103,13 @@ __all__ = [
     "Lease",
     "Log",
     "LogLocked",
+    "NewAsk",
     "NewEffect",
     "NewEvent",
     "NewSend",
     "NewTimer",
     "NoSuchLog",
+    "Parking",
     "PendingSend",
     "Recorded",
     "Selection",
@@ -119,6 +128,7 @@ __all__ = [
     "UnknownStream",
     "Verdict",
     "VersionConflict",
+    "Waiting",
 ]
 
 
@@ -202,8 +212,18 @@ class EventStore(Log, Protocol):
         ...
 
     @property
+    def dead(self) -> Dead:
+        """Parked actors, what waits for them, and suspects: see dead.py."""
+        ...
+
+    @property
     def workers(self) -> Workers:
         """The processes of the company: see workers.py."""
+        ...
+
+    @property
+    def asks(self) -> Asks:
+        """Asks that are answered later: see asks.py."""
         ...
 
     @property

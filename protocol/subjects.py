@@ -11,6 +11,7 @@ import msgspec
 ROOT = "troupe"
 PARTITIONS = 64  # FNV-1a over (project, kind, id); changing it re-homes every actor, so it is fixed per installation.
 TOKEN_LENGTH_MAX = 128
+ADDRESSES_KEPT_MAX = 16_384  # Of those met last, with what was found out about them; some 10 MB at most.
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 _REFERENCE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9][A-Za-z0-9_-]*)@([0-9]{1,18})")
@@ -107,6 +108,7 @@ def transform(root: str = ROOT, partitions: int = PARTITIONS) -> tuple[str, str]
     return f"{root}.cmd.*.*.*", destination
 
 
+@lru_cache(maxsize=ADDRESSES_KEPT_MAX)
 def parse_stored_subject(subject: str, root: str = ROOT) -> tuple[int, Address]:
     """Partition and address of a stored command, or BadSubject: anyone may publish, so its tokens may be no address."""
     parts = subject.split(".")
@@ -117,6 +119,7 @@ def parse_stored_subject(subject: str, root: str = ROOT) -> tuple[int, Address]:
     return int(parts[2]), check_address(Address(*parts[3:]))
 
 
+@lru_cache(maxsize=ADDRESSES_KEPT_MAX)
 def stored_partition(subject: str, root: str = ROOT) -> int:
     """The partition of a stored command, whatever else its subject is; -1 if it has none."""
     parts = subject.split(".", 3)
@@ -130,7 +133,7 @@ def stored_subjects(partition: int, root: str = ROOT) -> str:
     return f"{root}.part.{partition}.>"
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=ADDRESSES_KEPT_MAX)
 def partition_of(address: Address, partitions: int = PARTITIONS) -> int:
     """The partition NATS' own `partition()` gives: FNV-1a-32 over the tokens' bytes, modulo the number of
     partitions."""

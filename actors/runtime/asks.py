@@ -1,13 +1,13 @@
 """Asks that are answered later: their answers are sent after the commit that decided them, and each one ends.
 
-- An answer is in the store before anybody hears it. One whose sending was lost is sent when it is asked for again under
+- An answer is in the store before anybody hears it. One whose sending was lost is sent when somebody asks again under
   the same id, until the ask is forgotten, ANSWER_KEPT_S after its deadline.
-- An ask that is open at its deadline ends with the code "expired", by the store's clock and within a moment of it; after
-  an outage of the store or of all processes, when they are back.
+- An ask that is open at its deadline ends with the code "expired", by the store's clock and within a moment of it;
+  after an outage of the store or of all processes, when they are back.
 - Only the owner of an ask's partition ends it so; two that believe they are end it once.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import anyio

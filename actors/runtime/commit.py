@@ -6,22 +6,27 @@ committed state only; a conflict drops that stream's entry, a fence that of its 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
 import anyio
 import structlog
 
-from actors.runtime.activation import ActorCache
+from actors.runtime.activation import ActorCache, CacheLimits
+from actors.runtime.asks import Asks
 from actors.runtime.cursor import Cursors, Place
 from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import Mailboxes
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ownership import Held, Ownership, OwnershipLost
+from actors.runtime.parking import WAITING_MAX, kept
 from actors.runtime.ports import Bus, Clock
 from actors.runtime.pressure import Pressure
-from actors.runtime.turn import Loaded, Pending
-from actors.runtime.work import Work, decide, known_answer, quarantine, refuse
+from actors.runtime.supervision import Troubles
+from actors.runtime.suspects import Suspects
+from actors.runtime.turn import Loaded, Pending, Watch
+from actors.runtime.work import Work, decide, expired_in, quarantine, refuse
 from eventstore.store import Batch, EventStore, Fence, InvalidUnit, StoreUnavailable, Verdict
 from protocol.codec import encode
 from protocol.message import Refusal
@@ -54,13 +59,22 @@ class Committer:
         timers_changed: Callable[[], None],
         metrics: RuntimeMetrics | None = None,
         pressure: Pressure | None = None,
+        cache: CacheLimits | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._store, self._bus, self._kinds = store, bus, kinds
         self._mailboxes, self._cursors, self._ownership = mailboxes, cursors, ownership
         self._clock, self._timers_changed = clock, timers_changed
         self._metrics = metrics or RuntimeMetrics(kinds=kinds)
         self._pressure = pressure or Pressure(mailboxes, cursors, bus, self._metrics)
-        self._actors = ActorCache(store, kinds, mailboxes)
+        self.asks = Asks(store, bus, ownership.held, clock, self._metrics)
+        self.actors = self._actors = ActorCache(store, kinds, mailboxes, cache)
+        self._metrics.actors_cached.set_function(lambda: len(self.actors))
+        self._metrics.actor_cache_bytes.set_function(lambda: self.actors.bytes)
+        self.suspects = Suspects(store, bus, cursors, self._metrics)
+        self._troubles = Troubles(self._metrics)
+        self._watch = watch or Watch()
+        self.commits = 0  # Batches that the store has answered.
         self._in_hand: set[int] = set()  # Partitions of the step under way.
         self._rested = anyio.Event()
 
@@ -72,25 +86,34 @@ class Committer:
                 await self._mailboxes.wait()
             if anyio.current_time() >= advance_at:
                 await self.advance()
+                self._troubles.look()
+                if self.suspects.any:
+                    await self.suspects.review()
                 advance_at = anyio.current_time() + ADVANCE_EVERY_S
             if not resting.cancelled_caught:
                 await self.step()
 
     async def step(self) -> None:
-        """Decide and commit what is ready now."""
-        addresses = self._mailboxes.ready(UNITS_MAX)
+        """Decide and commit what is ready now; of what may kill this process, one command alone."""
+        addresses, alone = self._mailboxes.ready(UNITS_MAX), False
+        if self.suspects.any:
+            addresses, alone = self.suspects.planned(addresses, self._mailboxes)
         self._in_hand = {partition_of(address) for address in addresses}
         try:
-            await self._step(addresses)
+            await self._step(addresses, alone)
         finally:
+            self._actors.unpin()
             self._pressure.ease()
             self._in_hand = set()
             self._rested.set()
             self._rested = anyio.Event()
 
-    async def _step(self, addresses: Sequence[Address]) -> None:
+    async def _step(self, addresses: Sequence[Address], alone: bool) -> None:
         under = dict(self._ownership.held)  # A partition that is lost and gained meanwhile has moved on.
-        taken = {address: self._mailboxes.take(address, UNIT_COMMANDS_MAX) for address in addresses}
+        limit = 1 if alone else UNIT_COMMANDS_MAX
+        taken = {address: self._mailboxes.take(address, limit) for address in addresses}
+        if self.suspects.any:
+            await self._count(taken, alone)
         await self._actors.load([a for a in addresses if a.kind in self._kinds and not self._mailboxes.parked(a)])
         works = [work for address, commands in taken.items() for work in self._decide(address, commands)]
         while works:
@@ -141,19 +164,37 @@ class Committer:
             commands = [p for p in commands if not p.outbox_id]
         if not commands:
             return []
+        if reason and (kept_already := self._mailboxes.kept(address)) is not None:
+            return [Work(kept(commands, reason, WAITING_MAX - kept_already), commands)]
+        if self.suspects.any and (condemned := self.suspects.condemned(commands[0])):
+            self._mailboxes.give_back(address, commands[1:])
+            return self._quarantined([quarantine(commands[0], condemned)])
         if reason or kind is None:
             return [refuse(commands, Refusal("parked", f"{address} cannot be read by this version: {reason}"))]
         loaded = self._actors.get(address)
         if loaded is None:  # Its partition was lost while it was loaded.
             self._mailboxes.done(address, commands)
             return []
-        works, later = decide(kind, address, loaded, commands, self._clock())
+        works, later = decide(kind, address, loaded, commands, self._clock(), self._watch)
+        self._watch.turn = None
+        self._mailboxes.give_back(address, later)
+        return self._quarantined(works)
+
+    def _quarantined(self, works: list[Work]) -> list[Work]:
         for work in works:
             if work.error:
-                killer = work.commands[0]
-                log.error("commit.quarantined", **_about(killer), error=work.error)
-        self._mailboxes.give_back(address, later)
+                log.error("commit.quarantined", **_about(work.commands[0]), error=work.error)
         return works
+
+    async def _count(self, taken: dict[Address, list[Pending]], alone: bool) -> None:
+        """Count the attempts at what is suspected before they are made. What must run alone waits for its turn."""
+        if not alone:
+            for address, commands in taken.items():
+                together = self.suspects.together(commands)
+                self._mailboxes.give_back(address, commands[together:])
+                taken[address] = commands[:together]
+        commands = [pending for commands in taken.values() for pending in commands]
+        await self._until_stored(lambda: self.suspects.begin(commands))
 
     def _cut_out(self, works: list[Work], error: InvalidUnit) -> list[Work]:
         """No store can hold that unit: alone, its commands show which of them it is, and that one is quarantined."""
@@ -184,6 +225,7 @@ class Committer:
         batch = Batch(fences, tuple(work.unit for work in works))
         sent_at = anyio.current_time()
         verdicts = await self._until_stored(lambda: self._store.commit(batch), targets, under)
+        self.commits += 1
         self._metrics.committed(batch, anyio.current_time() - sent_at)
         lost = {w.unit.partition for w, v in zip(works, verdicts, strict=True) if v.status != "committed"}
         if generation == self._cursors.generation:
@@ -210,14 +252,15 @@ class Committer:
 
     async def _after(self, works: Sequence[Work], verdicts: Sequence[Verdict], under: Mapping[int, Held]) -> None:
         fenced: set[int] = set()
-        now = self._clock()
+        self._metrics.turned(works, verdicts, self._clock())
         for work, verdict in zip(works, verdicts, strict=True):
-            self._metrics.turned(work, verdict, now)
             match verdict.status:
                 case "committed":
                     await self._committed(work, verdict, under)
                 case "known":
                     await self._known(work, verdict.known)
+                case "expired":
+                    self._again(replace(work, commands=expired_in(work.commands, verdict.known)), ())
                 case "conflict":
                     self._again(work, ())
                 case "fenced":
@@ -227,26 +270,34 @@ class Committer:
         stand = [w.unit for w, v in zip(works, verdicts, strict=True) if v.status in ("committed", "known")]
         rings = dict.fromkeys(send.to for unit in stand for send in unit.sends)
         effects = dict.fromkeys(effect.effect_kind for unit in stand for effect in unit.effects)
+        await self._until_stored(lambda: self.asks.tell(stand))
         if rings:
             await self._bus.ring(list(rings))
         if effects:
             await self._bus.ring_effects(list(effects))
         if any(unit.timers for unit in stand):
             self._timers_changed()
+        if self.suspects.any:
+            await self.suspects.tidy()
         self._ownership.lose(fenced)
 
     async def _committed(self, work: Work, verdict: Verdict, under: Mapping[int, Held]) -> None:
         partition = work.unit.partition
         ours = self._ownership.held.get(partition) is under[partition]
         if work.turn is not None and work.unit.events and ours:
-            self._actors.remember(work.address, Loaded(work.turn.state, work.turn.version))
+            written = sum(len(event.body) for event in work.unit.events)
+            self._actors.remember(work.address, Loaded(work.turn.state, work.turn.version), written)
         self._settle(work.commands)
         self._mailboxes.done(work.address, work.commands)
         for row, pending in zip(work.unit.settled, work.commands, strict=True):
             if row.outcome == "refused":
                 log.info("commit.refused", **_about(pending), detail=row.detail)
+        if work.unit.waits and not work.error:
+            self._mailboxes.keep(work.address, len(work.unit.waits))
         if work.error:
             killer = work.commands[0]
+            self._park(killer.address, work.error)
+            self._troubles.note(killer.address.kind)
             await self._bus.bury(killer.address, killer.body, {"Troupe-Error": work.error, "ce-id": killer.id})
         for inbox, reply in work.answers(verdict.first_position):
             await self._reply(inbox, reply)
@@ -254,14 +305,19 @@ class Committer:
     async def _known(self, work: Work, ids: Sequence[str]) -> None:
         """Some commands were settled before (a repetition, or this very batch before the connection was lost)."""
         known = [pending for pending in work.commands if pending.id in ids]
+        if work.error:  # This very quarantine may have been committed before the connection was lost.
+            parked = await self._until_stored(lambda: self._store.dead.parked_actor(work.address))
+            if parked is not None:
+                self._park(work.address, parked.reason)
         self._settle(known)
         self._again(work, known)
         asked = {p.id: p.envelope.reply_to for p in known if p.envelope.reply_to}
         if asked:
-            project = work.address.project
-            rows = await self._until_stored(lambda: self._store.inbox(project, list(asked)))
-            for row in rows.values():
-                await self._reply(asked[row.id], known_answer(row))
+            kind = self._kinds.get(work.address.kind)
+            later = kind is not None and bool(kind.later)
+            told = await self._until_stored(lambda: self.asks.known(work.address.project, asked, later))
+            for inbox, reply in told:
+                await self._bus.reply(inbox, reply)
 
     def _again(self, work: Work, without: Sequence[Pending]) -> None:
         """The unit lost: forget the cached state and decide what is left of it anew, if it is ours still."""
@@ -273,7 +329,15 @@ class Committer:
         self._mailboxes.give_back(work.address, [p for p in work.commands if id(p) not in dropped])
         self._mailboxes.done(work.address, without)
 
+    def _park(self, address: Address, reason: str) -> None:
+        """The store has parked that actor."""
+        self._actors.drop(address)
+        self._mailboxes.park(address, reason, 0)
+        self._metrics.actors_parked.set(self._mailboxes.parked_count)
+
     def _settle(self, commands: Sequence[Pending]) -> None:
+        if self.suspects.any:
+            self.suspects.settled(commands)
         for pending in commands:
             if pending.sequence:
                 self._cursors.settle(partition_of(pending.address), pending.sequence, pending.generation)

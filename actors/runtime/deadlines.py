@@ -6,8 +6,7 @@ what is past by more than clocks differ, so that it need not be decided at all.
 
 from datetime import datetime, timedelta
 
-from actors.runtime.turn import Pending
-from protocol.envelope import format_time, parse_time
+from protocol.envelope import Envelope, format_time, parse_time
 from protocol.message import Refusal
 from protocol.reply import EXPIRED
 
@@ -35,11 +34,11 @@ def too_late(deadline: datetime) -> Refusal:
     )
 
 
-def deadline_of(pending: Pending) -> datetime | None:
+def deadline_of(envelope: Envelope) -> datetime | None:
     """Until when a command may be decided. Only what comes from outside has a deadline."""
-    return parse_time(pending.envelope.deadline) if pending.envelope.deadline else None
+    return parse_time(envelope.deadline) if envelope.deadline else None
 
 
-def ask_deadline(pending: Pending, now: datetime) -> datetime:
+def ask_deadline(envelope: Envelope, now: datetime) -> datetime:
     """Until when its asker waits for an answer that comes later."""
-    return deadline_of(pending) or now + timedelta(seconds=ASK_S)
+    return deadline_of(envelope) or now + timedelta(seconds=ASK_S)

@@ -7,13 +7,15 @@ A turn and a re-enactment of it come to the same, since both ask here: ids are m
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from actors.runtime.kind import Cancel, Effect, Reaction, Send, Timer
+from actors.runtime.kind import Answer, Cancel, Effect, Reaction, Send, Timer
+from eventstore.store import Answer as NewAnswer
 from eventstore.store import NewEffect, NewSend, NewTimer
 from protocol.codec import BODY_BYTES_MAX, encode
 from protocol.message import Command, Event, tag_of
+from protocol.reply import Reply
 from protocol.subjects import Address, check_address, partition_of
 
-Followed = NewSend | NewTimer | Cancel | NewEffect
+Followed = NewSend | NewTimer | Cancel | NewEffect | NewAnswer
 
 
 def followed(
@@ -32,6 +34,9 @@ def followed(
                 yield NewTimer(key, now + timedelta(seconds=after_s), *encoded(command), correlation, cause)
             case Cancel():
                 yield reaction
+            case Answer(ask, body):
+                reply = Reply("accepted", ask, str(address), events=(cause,), answer=body)
+                yield NewAnswer(ask, checked(f"the answer to {ask}", encode(reply)))
             case Effect(kind, work, safety):
                 yield NewEffect(f"{cause}.{n}", kind, safety, encode(work), now, correlation, cause)
 
@@ -39,6 +44,11 @@ def followed(
 def encoded(message: Event | Command) -> tuple[str, bytes]:
     """Tag and body, or ValueError for a message too big to be stored and sent."""
     tag, body = tag_of(message), encode(message)
+    return tag, checked(tag, body)
+
+
+def checked(what: str, body: bytes) -> bytes:
+    """`body`, or ValueError for one too big to be stored and sent."""
     if len(body) > BODY_BYTES_MAX:
-        raise ValueError(f"{tag} has {len(body)} bytes, limit {BODY_BYTES_MAX}; big content belongs in a blob")
-    return tag, body
+        raise ValueError(f"{what} has {len(body)} bytes, limit {BODY_BYTES_MAX}; big content belongs in a blob")
+    return body

@@ -72,6 +72,9 @@ class Intake:
         """These partitions are ours from now on: what waits for them is read."""
         self._cursors.gain(leases)
         self._new.update(lease.partition for lease in leases)
+        if self._learn is not None:
+            for lease in leases:
+                self._mailboxes.pause(lease.partition)
         self._stirred.set()
         if self._reading is not None:
             self._reading.cancel()
@@ -168,6 +171,7 @@ class Intake:
             try:
                 if self._learn is not None:
                     await self._learn(partitions)
+                    self._mailboxes.resume(partitions)
                 await self.fetch(await self._store.overdue_sends(partitions, HOWEVER_YOUNG_S, RECEIVERS_MAX))
             except BaseException:
                 self._new.update(p for p in partitions if p in self._cursors.stored())

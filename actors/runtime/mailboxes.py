@@ -94,11 +94,18 @@ class Mailboxes:
             self._ready.pop(address, None)
 
     def pause(self, partition: int) -> None:
-        """Begin nothing more in that partition, until it is lost."""
+        """Begin nothing more in that partition, until it is lost or resumed."""
         waiting = {address for address in self._ready if partition_of(address) == partition}
         self._paused[partition] = waiting
         for address in waiting:
             del self._ready[address]
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """Begin again in these."""
+        for partition in partitions:
+            for address in self._paused.pop(partition, ()):
+                if address in self._boxes:
+                    self._make_ready(address)
 
     def lose(self, partitions: Collection[int]) -> None:
         """These partitions are another process's: nothing waits here for their actors."""

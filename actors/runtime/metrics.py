@@ -4,7 +4,9 @@ Every label has few values, all known before the first message: kinds of actors 
 make up (ids, paths, projects, unknown kinds) never becomes one. Seconds and bytes, names end in `_total` for counters.
 """
 
-from collections.abc import Collection
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -20,6 +22,18 @@ _LONG_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 
 
+class Timings(Histogram):
+    """A histogram that takes many observations for little more than one."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        counts = defaultdict[int, int](int)
+        for amount in amounts:
+            counts[bisect_left(self._upper_bounds, amount)] += 1
+        for bucket, count in counts.items():
+            self._buckets[bucket].inc(count)
+        self._sum.inc(sum(amounts))
+
+
 class RuntimeMetrics:
     """The runtime's metrics on `registry` (one of its own by default). `kinds` are the kinds of actors there are."""
 
@@ -31,6 +45,8 @@ class RuntimeMetrics:
         self.outbox_overdue = self._gauge("outbox_overdue", "Actors whose sends wait too long, at the last look.")
         self.intake_reopens = self._counter("intake_reopens", "How often the feed of commands had to be opened again.")
         self._make_supervision()
+        self.actors_cached = self._gauge("actors_cached", "Actors in memory.")
+        self.actor_cache_bytes = self._gauge("actor_cache_bytes", "What they take, by the cache's own estimate.")
         self.partitions_held = self._gauge("partitions_held", "Partitions that this process owns.")
         self.lease_renewals_failed = self._counter(
             "lease_renewals_failed", "Renewals of the leases that the store did not answer."
@@ -52,10 +68,11 @@ class RuntimeMetrics:
         self._turned_away = self._counter(
             "commands_turned_away", "Commands that were answered and left no trace, by why.", "kind", "code"
         )
+        self._asks_expired = self._counter("asks_expired", "Asks that got no answer by their deadline.", "kind")
         self._turns = self._counter("turns", "Units decided, by what their commit said.", "kind", "outcome")
         self._quarantines = self._counter("quarantines", "Commands that broke their actor's turn.", "kind")
         self._events = self._counter("events_written", "Events committed, by the kind of their stream.", "kind")
-        self._waited = self._histogram(
+        self._waited = self._timings(
             "command_commit_seconds", "From a command's own time to the commit that settled it."
         )
         self._commits = self._counter("commits", "Batches the store has answered.")
@@ -76,22 +93,31 @@ class RuntimeMetrics:
             self._commit_units.observe(len(batch.units))
             self._commit_events.observe(sum(len(unit.events) for unit in batch.units))
 
-    def turned(self, work: Work, verdict: Verdict, now: datetime) -> None:
-        """What one unit of an answered batch came to."""
-        kind = self._kind(work.address.kind)
-        self._turns.labels(kind, verdict.status).inc()
-        if verdict.known:
-            self._commands.labels(kind, "known").inc(len(verdict.known))
-        if verdict.status != "committed":
-            return
-        for settled, pending in zip(work.unit.settled, work.commands, strict=True):
-            self._commands.labels(kind, settled.outcome).inc()
-            # Clocks of two machines may disagree: never below 0.
-            self._waited.observe(max(0.0, (now - pending.at).total_seconds()))
-        if work.error:
-            self._quarantines.labels(kind).inc()
-        if work.unit.events:
-            self._events.labels(self._kind(work.unit.address.kind)).inc(len(work.unit.events))
+    def turned(self, works: Sequence[Work], verdicts: Sequence[Verdict], now: datetime) -> None:
+        """What the units of an answered batch came to. Counted together first: a counter's lock for each command would
+        take longer than its decision."""
+        turns, commands, quarantines, events = (defaultdict[tuple[str, ...], int](int) for _ in range(4))
+        waited: list[float] = []
+        for work, verdict in zip(works, verdicts, strict=True):
+            kind = self._kind(work.address.kind)
+            turns[kind, verdict.status] += 1
+            if verdict.known:
+                commands[kind, "known"] += len(verdict.known)
+            if verdict.status != "committed":
+                continue
+            for settled, pending in zip(work.unit.settled, work.commands, strict=True):
+                commands[kind, settled.outcome] += 1
+                # Clocks of two machines may disagree: never below 0.
+                waited.append(max(0.0, (now - pending.at).total_seconds()))
+            if work.error:
+                quarantines[(kind,)] += 1
+            if work.unit.events:
+                events[(self._kind(work.unit.address.kind),)] += len(work.unit.events)
+        counted = ((self._turns, turns), (self._commands, commands), (self._quarantines, quarantines))
+        for counter, counts in (*counted, (self._events, events)):
+            for labels, count in counts.items():
+                counter.labels(*labels).inc(count)
+        self._waited.observe_all(waited)
 
     def service_restarted(self, service: str) -> None:
         """A service of the runtime had failed and is begun again."""
@@ -104,6 +130,10 @@ class RuntimeMetrics:
     def turned_away(self, kind: str, code: str, count: int = 1) -> None:
         """Commands of that kind of actor were answered with `code` ("busy", "bad-address") and are not settled."""
         self._turned_away.labels(self._kind(kind), code).inc(count)
+
+    def ask_expired(self, kind: str) -> None:
+        """An ask of that kind of actor ended without an answer."""
+        self._asks_expired.labels(self._kind(kind)).inc()
 
     def attempted(self, effect: str, outcome: str, seconds: float) -> None:
         """An attempt at an effect has ended: done, given_up, retried, undecodable or claim_lost."""
@@ -118,6 +148,9 @@ class RuntimeMetrics:
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"troupe_{name}", words, labels, registry=self.registry)
+
+    def _timings(self, name: str, words: str) -> "Timings":
+        return Timings(f"troupe_{name}", words, registry=self.registry, buckets=_SECONDS)
 
     def _histogram(self, name: str, words: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
         return Histogram(f"troupe_{name}", words, labels, registry=self.registry, buckets=buckets)

@@ -325,4 +325,8 @@ def likeness(headers: dict[str, str], body: bytes) -> Likeness:
 
 def _printable(text: str) -> str:
     """`text` as a header can hold it: the CloudEvents binding's percent-encoding for what is no printable ASCII."""
-    return text if text.isascii() and text.isprintable() and text == text.strip() else quote(text, safe="/@:. ")
+    return (
+        text
+        if text.isascii() and text.isprintable() and text == text.strip()
+        else quote(text, safe="/@:.", errors="replace")
+    )

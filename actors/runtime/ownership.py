@@ -186,7 +186,9 @@ class Ownership:
         if not partitions:
             return
         asked_at = anyio.current_time()
-        leases = await self._store.acquire(partitions, self.worker.id, LEASE_TTL_S, takeover)
+        # Who stops must hear which ones it got: nobody else can let go of them before their lease ends.
+        with anyio.CancelScope(shield=True):
+            leases = await self._store.acquire(partitions, self.worker.id, LEASE_TTL_S, takeover)
         for lease in leases:
             self.held[lease.partition] = Held(lease.epoch, self.worker.id)
             self._until[lease.partition] = asked_at + LEASE_TTL_S

@@ -51,7 +51,7 @@ def waiting(pending: Pending) -> Waiting:
         envelope = msgspec.structs.replace(envelope, sender=pending.sender)
     return Waiting(
         pending.address, pending.id, pending.type, pending.body, encode(to_headers(envelope)), pending.at,
-        pending.correlation, deadline_of(pending), envelope.reply_to,
+        pending.correlation, deadline_of(pending.envelope), envelope.reply_to,
     )  # fmt: skip
 
 

@@ -5,14 +5,16 @@ The bus is the road, never the arbiter: it may lose, repeat and delay. Nothing b
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 from protocol.subjects import Address
 
 _ID = re.compile(r"(?!timer:)[!-?A-~]{1,200}")  # Printable ASCII without "@".
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class BusUnavailable(Exception):
@@ -23,8 +25,7 @@ class FeedLost(Exception):
     """The feed of commands broke (server restarted, consumer gone): open it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
+class StoredMessage(msgspec.Struct, frozen=True):
     """A message of the COMMANDS stream. `headers` are as received; `at` is when the stream stored it, in whole
     microseconds (further digits cut off, so that every way of reading a message gives the same)."""
 
@@ -36,7 +37,7 @@ class StoredMessage:
 
     def witness(self, stream: str) -> str:
         """Stream, sequence and stored time: no message of a recreated stream has the same."""
-        return f"{stream}-{self.sequence}-{(self.at - _EPOCH) // timedelta(microseconds=1)}"
+        return f"{stream}-{self.sequence}-{(self.at - _EPOCH) // _MICROSECOND}"
 
     def identity(self, stream: str) -> str:
         """`ce-id`, or what stands in for it: the witness.

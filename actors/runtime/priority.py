@@ -9,8 +9,9 @@ and outcomes of effects are of medium priority. Pure, in memory only.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from heapq import heappop, heappush
+
+from msgspec.structs import replace
 
 from actors.runtime.later import withdrawn
 from actors.runtime.turn import Pending

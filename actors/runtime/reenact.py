@@ -21,10 +21,10 @@ from typing import Any
 
 import structlog
 
-from actors.runtime.follow import followed
+from actors.runtime.follow import Followed, followed
 from actors.runtime.kind import Cancel, Kind, Kinds
 from eventstore.forking import Draft, ForkedStream, Wanted
-from eventstore.store import NewEffect, NewSend, NewTimer, Recorded
+from eventstore.store import Answer, NewEffect, NewSend, NewTimer, Recorded
 from protocol.subjects import Address
 
 PAGE_EVENTS = 200  # An event has up to half a MiB; a page has to fit into memory.
@@ -135,7 +135,7 @@ class _Actor:
             if there:
                 self._want(recorded.position, what)
 
-    def _want(self, position: int, what: NewSend | NewTimer | Cancel | NewEffect) -> None:
+    def _want(self, position: int, what: Followed) -> None:
         match what:
             case NewSend():
                 self.sends.append((position, what))
@@ -145,6 +145,8 @@ class _Actor:
                 self.timers.pop(key, None)
             case NewEffect():
                 self.effects.append(what)
+            case Answer():
+                pass  # Who asked the original is answered there.
 
     def _firing(self, recorded: Recorded) -> None:
         """A timer is over once an event names its firing as cause; one that is due later was set after that firing."""

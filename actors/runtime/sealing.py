@@ -11,9 +11,9 @@ message without personal fields costs a look-up by its class and a search in its
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from actors.runtime.turn import Pending
 from eventstore.errors import KeyringError
@@ -34,6 +34,8 @@ class Sealer:
     async def seal(self, arrived: Sequence[Pending]) -> list[Pending]:
         """The commands as they may go on, in order. StoreUnavailable when keys cannot be asked for now."""
         passed = [_checked(pending) for pending in arrived]
+        if all(_is_plain(pending) for pending in passed):
+            return passed
         texts: dict[str, list[PersonalText]] = {}
         for pending in passed:
             if pending.refusal is None and pending.command is not None and holds_personal(type(pending.command)):
@@ -69,6 +71,11 @@ class Sealer:
             except KeyringError as error:
                 log.error("sealing.no_fingerprint", command=pending.id, error=str(error))
         return encode(trace)
+
+
+def _is_plain(pending: Pending) -> bool:
+    """Whether nothing of it is to be sealed or withheld."""
+    return pending.refusal is None and (pending.command is None or not holds_personal(type(pending.command)))
 
 
 def may_be_personal(pending: Pending) -> bool:

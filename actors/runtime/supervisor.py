@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import structlog
 
+from actors.runtime.activation import CacheLimits
 from actors.runtime.chance import any_chance, new_uuid
 from actors.runtime.commit import Committer
 from actors.runtime.cursor import Cursors
@@ -36,6 +37,7 @@ from eventstore.workers import Worker
 
 DRAIN_S_MAX = 10.0  # A clean stop waits that long for running effects; then they are repeated after the next start.
 RELEASE_S_MAX = 5.0
+SNAPSHOTS_S_MAX = 1.0  # A clean stop keeps snapshots for that long; they only save time.
 
 Service = Callable[[], Coroutine[Any, Any, None]]
 
@@ -62,7 +64,7 @@ class Process:
 
     def __init__(
         self, store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
-        metrics: RuntimeMetrics, sealer: Sealer, fork: Fork | None, chance: Random,
+        metrics: RuntimeMetrics, sealer: Sealer, fork: Fork | None, chance: Random, cache: CacheLimits | None,
     ) -> None:  # fmt: skip
         me = Worker(new_uuid(chance), alone, tuple(sorted(performers)), gethostname(), os.getpid())
         cursors, mailboxes = Cursors(), Mailboxes()
@@ -70,7 +72,7 @@ class Process:
         self.ownership = Ownership(store, bus, me, chance, metrics)
         timekeeper = Timekeeper(store, bus, self.ownership.held)
         self.committer = Committer(
-            store, bus, kinds, mailboxes, cursors, self.ownership, clock, timekeeper.changed, metrics, pressure
+            store, bus, kinds, mailboxes, cursors, self.ownership, clock, timekeeper.changed, metrics, pressure, cache
         )
         record = Record(store.forks, kinds, fork.live) if fork else None
         score = Score(store, bus, mailboxes, tuple(performers)) if fork else None
@@ -78,14 +80,17 @@ class Process:
         intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, sealer, score, pressure)
         self.ownership.watch(intake.gained, intake.lost)
         self.ownership.watch(lambda _: timekeeper.changed(), self.committer.lost)
+        self.ownership.watch(lambda _: self.committer.asks.changed(), lambda _: None)
         self.ownership.on_vacate(self.committer.vacate)
         self.services: dict[str, Service] = {
             "ownership": self.ownership.run,
             "intake": intake.run,
             "committer": self.committer.run,
+            "actors": self.committer.actors.run,
             "sweeper": Sweeper(store, bus, cursors, self.ownership.held, metrics).run,
             "eraser": Eraser(bus, cursors, pressure.ease).run,
             "timekeeper": timekeeper.run,
+            "asks": self.committer.asks.run,
             "effects": self.worker.run,
         }
         if score is not None:
@@ -98,6 +103,8 @@ class Process:
                 if self.ownership.fresh:
                     await self.committer.advance()
                 await self.ownership.release()
+                with anyio.move_on_after(SNAPSHOTS_S_MAX):
+                    await self.committer.actors.rest()
             except StoreError as error:
                 log.warning("supervisor.release_failed", error=str(error))
 
@@ -106,15 +113,15 @@ class Process:
 async def running(
     store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
     metrics: RuntimeMetrics | None = None, keyring: Keyring | None = None, fork: Fork | None = None,
-    chance: Random | None = None,
+    chance: Random | None = None, cache: CacheLimits | None = None,
 ) -> AsyncGenerator[Runtime]:  # fmt: skip
     """Be one process of the company until the block ends. `alone`: this one holds its state folder's lock, so a
     forerunner is dead, and its leases and effect claims are taken over at once; others may join. Without a keyring
     personal text is refused. In a `fork` the original's order of commands is kept, and its record answers effects.
-    `chance` draws ids and spreads retries."""
+    `chance` draws ids and spreads retries; `cache` bounds the memory of actors."""
     metrics = metrics or RuntimeMetrics(kinds=kinds)
     process = Process(
-        store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance()
+        store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance(), cache
     )
     if alone:
         others = [w.id for w in (await store.workers.roster()).workers if not w.alone]

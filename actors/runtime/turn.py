@@ -4,26 +4,29 @@ Pure but for the clock reading it is given. Nothing here is visible to anyone be
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
+from actors.runtime.deadlines import ask_deadline, deadline_of
 from actors.runtime.follow import encoded, followed
 from actors.runtime.kind import Cancel, Kind
-from actors.runtime.later import heard
-from eventstore.store import NewEffect, NewEvent, NewSend, NewTimer, Settled, Unit
+from actors.runtime.later import ended, heard, withdrawn
+from eventstore.store import Answer, NewAsk, NewEffect, NewEvent, NewSend, NewTimer, Settled, Unit
 from protocol.codec import encode
 from protocol.envelope import Envelope, to_headers
 from protocol.message import Command, Event, Refusal
 from protocol.reply import Reply
+from protocol.runtime import CancelCommand
 from protocol.subjects import Address, partition_of
 
 EVENTS_MAX = 256  # One command that causes more is a broken core, not a big decision.
+RESENT = "runtime/"  # So begins the cause of a command that waited for a parked actor: the event that let it go on.
 DETAIL_LENGTH_MAX = 2_000  # Characters of what is said of a refusal or a broken turn.
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """A command waiting for its turn. `outbox_id` > 0: an outbox row; otherwise `sequence` is its place in COMMANDS.
 
     `refusal` is set when it was already found wanting on the way in (malformed, unknown, expired).
@@ -45,12 +48,19 @@ class Pending:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """An actor's committed state and the version of its stream."""
 
     state: Any
     version: int
+
+
+class Watch:
+    """What is being decided: set before a turn begins, for whoever looks on."""
+
+    def __init__(self) -> None:
+        self.turn: Turn | None = None
+        self.commands: Sequence[Pending] = ()
 
 
 class TurnBroke(Exception):
@@ -62,29 +72,29 @@ class TurnBroke(Exception):
         self.error = plain(error)
 
 
-@dataclass
 class Turn:
     """What deciding came to: the unit to commit, the state after it, and who hears what afterwards.
 
     `replies` are an inbox, what it is told, and where the first event it speaks of stands in the unit (from 0).
     """
 
-    kind: Kind[Any]
-    address: Address
-    before: Loaded
-    now: datetime
-    state: Any = None
-    version: int = 0
-    settled: list[Settled] = field(default_factory=list[Settled])
-    events: list[NewEvent] = field(default_factory=list[NewEvent])
-    sends: list[NewSend] = field(default_factory=list[NewSend])
-    timers: dict[str, NewTimer] = field(default_factory=dict[str, NewTimer])
-    cancels: list[str] = field(default_factory=list[str])
-    effects: list[NewEffect] = field(default_factory=list[NewEffect])
-    replies: list[tuple[str, Reply, int]] = field(default_factory=list[tuple[str, Reply, int]])
+    __slots__ = (
+        "address", "answers", "asks", "before", "cancels", "effects", "events", "kind", "now", "replies", "sends",
+        "settled", "state", "timers", "version",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.state, self.version = self.before.state, self.before.version
+    def __init__(self, kind: Kind[Any], address: Address, before: Loaded, now: datetime) -> None:
+        self.kind, self.address, self.before, self.now = kind, address, before, now
+        self.state, self.version = before.state, before.version
+        self.settled: list[Settled] = []
+        self.events: list[NewEvent] = []
+        self.sends: list[NewSend] = []
+        self.timers: dict[str, NewTimer] = {}
+        self.cancels: list[str] = []
+        self.effects: list[NewEffect] = []
+        self.asks: list[NewAsk] = []
+        self.answers: list[Answer] = []
+        self.replies: list[tuple[str, Reply, int]] = []
 
     def unit(self) -> Unit:
         return Unit(
@@ -97,6 +107,8 @@ class Turn:
             timers=tuple(self.timers.values()),
             cancels=tuple(self.cancels),
             effects=tuple(self.effects),
+            asks=tuple(self.asks),
+            answers=tuple(self.answers),
         )
 
     def take(self, index: int, pending: Pending) -> None:
@@ -120,7 +132,15 @@ class Turn:
                 self._apply(event, pending)
         except Exception as error:
             raise TurnBroke(index, f"event, evolve or react: {type(error).__name__}: {error}") from error
-        self._settle(pending, "accepted" if decided else "silent", first)
+        if isinstance(pending.command, CancelCommand):
+            id_ = pending.command.id
+            self.answers.append(Answer(id_, encode(ended(id_, self.address, withdrawn(id_)))))
+        if decided and pending.envelope.reply_to and type(pending.command) in self.kind.later:
+            self.settled.append(settled(pending, "accepted"))
+            deadline = ask_deadline(pending.envelope, self.now)
+            self.asks.append(NewAsk(pending.id, pending.envelope.reply_to, deadline, pending.correlation))
+        else:
+            self._settle(pending, "accepted" if decided else "silent", first)
 
     def _apply(self, event: Event, pending: Pending) -> None:
         tag, body = encoded(event)
@@ -131,6 +151,8 @@ class Turn:
         self.state = self.kind.evolve(self.state, event)
         self.version += 1
         reactions = self.kind.react(self.state, event)
+        if not reactions:
+            return
         for what in followed(reactions, self.address, self.version, self.now, pending.correlation):
             match what:
                 case NewSend():
@@ -142,6 +164,8 @@ class Turn:
                     self.cancels.append(key)
                 case NewEffect():
                     self.effects.append(what)
+                case Answer():
+                    self.answers.append(what)
 
     def _settle(self, pending: Pending, outcome: Any, first: int, refusal: Refusal | None = None) -> None:
         self.settled.append(settled(pending, outcome, "" if refusal is None else detail_of(refusal)))
@@ -160,12 +184,14 @@ def detail_of(refusal: Refusal) -> str:
 def plain(text: str) -> str:
     """`text` as every store, log and reply can hold it: bounded, and without what no text column takes."""
     cut = text if len(text) <= DETAIL_LENGTH_MAX else text[: DETAIL_LENGTH_MAX - 1] + "…"
+    if cut.isascii() and "\0" not in cut:
+        return cut
     return cut.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def settled(pending: Pending, outcome: Any, detail: str = "") -> Settled:
-    """The row that settles a command; external ones, effect outcomes and what broke its actor leave their bytes in the
-    inbox."""
+    """The row that settles a command; external ones, effect outcomes, what broke its actor and what waited for a parked
+    one leave their bytes in the inbox."""
     external = pending.outbox_id == 0
     return Settled(
         id=pending.id,
@@ -173,16 +199,31 @@ def settled(pending: Pending, outcome: Any, detail: str = "") -> Settled:
         outcome=outcome,
         detail=detail,
         outbox_id=pending.outbox_id,
-        keep=external or bool(pending.outcome_of) or outcome == "quarantined",
+        keep=external
+        or bool(pending.outcome_of)
+        or outcome == "quarantined"
+        or pending.envelope.causation.startswith(RESENT),
         sequence=pending.sequence,
         headers=encode(to_headers(pending.envelope)),
         body=pending.body,
+        # What is refused is refused, late or not.
+        deadline=deadline_of(pending.envelope) if outcome in ("accepted", "silent") else None,
     )
 
 
-def run_turn(kind: Kind[Any], address: Address, before: Loaded, commands: Sequence[Pending], now: datetime) -> Turn:
-    """Decide `commands` in order. TurnBroke names the one that broke; nothing of this turn may then be used."""
+def run_turn(
+    kind: Kind[Any],
+    address: Address,
+    before: Loaded,
+    commands: Sequence[Pending],
+    now: datetime,
+    watch: "Watch | None" = None,
+) -> Turn:
+    """Decide `commands` in order. TurnBroke names the one that broke; nothing of this turn may then be used. `watch` is
+    shown the turn before it begins."""
     turn = Turn(kind, address, before, now)
+    if watch is not None:
+        watch.turn = turn
     for index, pending in enumerate(commands):
         turn.take(index, pending)
     return turn

@@ -15,13 +15,13 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 import anyio
 import structlog
 
-from actors.runtime.turn import Pending, Turn
+from actors.runtime.turn import Watch
 
 TURN_S_MAX = 10.0  # A turn decides in microseconds. Twice the lease: others have taken over before this process ends.
 LOOKS = 10  # So often the thread looks in that time.
@@ -31,12 +31,11 @@ LAST_WORDS_S_MAX = 1.0  # The log may be what is stuck.
 log = structlog.get_logger("watchdog")
 
 
-class Watchdog:
-    """One per process. `turn` and `commands` are what is being decided now; the committer sets them."""
+class Watchdog(Watch):
+    """One per process. The committer shows it what it decides."""
 
     def __init__(self, limit_s: float = TURN_S_MAX, end: "Callable[[str], object] | None" = None) -> None:
-        self.turn: Turn | None = None
-        self.commands: Sequence[Pending] = ()
+        super().__init__()
         self._limit_s, self._end = limit_s, end or _end
         self._beats = 0
         self._over = threading.Event()

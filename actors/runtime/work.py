@@ -1,12 +1,16 @@
 """Units of work: what some commands of one actor came to, ready to commit, and who hears what afterwards. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
+
+from actors.runtime.deadlines import deadline_of, too_late
 from actors.runtime.kind import Kind
-from actors.runtime.turn import Loaded, Pending, Turn, TurnBroke, detail_of, plain, run_turn, settled
+from actors.runtime.parking import parking, waiting
+from actors.runtime.turn import Loaded, Pending, Turn, TurnBroke, Watch, detail_of, plain, run_turn, settled
 from eventstore.store import InboxRow, NewEvent, Unit
 from protocol.codec import encode
 from protocol.message import Refusal, tag_of
@@ -40,23 +44,33 @@ class Work:
     def _refusal_of(self, pending: Pending) -> Reply:
         if self.error:
             return Reply("quarantined", pending.id, str(pending.address), code=BROKE, message=self.error)
-        code, _, message = self.unit.settled[self.commands.index(pending)].detail.partition(": ")
-        return Reply("refused", pending.id, str(pending.address), code=code, message=message)
+        row = self.unit.settled[self.commands.index(pending)]
+        code, _, message = row.detail.partition(": ")
+        return Reply(row.outcome, pending.id, str(pending.address), code=code, message=message)
 
 
 def decide(
-    kind: Kind[Any], address: Address, loaded: Loaded, commands: list[Pending], now: datetime
+    kind: Kind[Any],
+    address: Address,
+    loaded: Loaded,
+    commands: list[Pending],
+    now: datetime,
+    watch: Watch | None = None,
 ) -> tuple[list[Work], list[Pending]]:
-    """The commands as one unit, and those that must be decided later: what comes after a command that broke its turn.
+    """The commands as one unit, and those that must be decided later: from a command that broke its turn on.
 
-    The killer is cut out into a unit of its own, after those before it.
+    Only what is decided first is quarantined, on committed state, and nothing that came before it is left: those before
+    a killer are a unit without it.
     """
+    if watch is not None:
+        watch.commands = commands
     try:
-        turn = run_turn(kind, address, loaded, commands, now)
+        turn = run_turn(kind, address, loaded, commands, now, watch)
     except TurnBroke as broke:
-        healthy, killer, later = commands[: broke.index], commands[broke.index], commands[broke.index + 1 :]
-        works, skipped = decide(kind, address, loaded, healthy, now) if healthy else ([], [])
-        return [*works, quarantine(killer, broke.error)], [*skipped, *later]
+        if not broke.index:
+            return [quarantine(commands[0], broke.error)], commands[1:]
+        works, later = decide(kind, address, loaded, commands[: broke.index], now, watch)
+        return works, [*later, *commands[broke.index :]]
     return [Work(turn.unit(), commands, turn)], []
 
 
@@ -68,7 +82,8 @@ def refuse(commands: Sequence[Pending], refusal: Refusal) -> Work:
 
 
 def quarantine(killer: Pending, error: str) -> Work:
-    """The killer is settled; its bytes go into the log, in the stream of its actor's partition."""
+    """The killer is settled, and its actor parked with it; its bytes go into the log, in the stream of its actor's
+    partition."""
     error = plain(error)
     address, partition = killer.address, partition_of(killer.address)
     body = killer.body if len(killer.body) <= BODY_QUOTED_BYTES_MAX else b""
@@ -79,8 +94,18 @@ def quarantine(killer: Pending, error: str) -> Work:
         None,  # Any version: nobody decides on this stream.
         (settled(killer, "quarantined", error),),
         (NewEvent(tag_of(event), encode(event), killer.at, killer.correlation, killer.id),),
+        parks=(parking(killer, error),),
+        waits=(waiting(killer),),
     )
     return Work(unit, [killer], error=error)
+
+
+def expired_in(commands: Sequence[Pending], ids: Collection[str]) -> list[Pending]:
+    """The commands, those among `ids` to be refused: the store says that their deadlines have passed."""
+    return [
+        structs.replace(p, refusal=too_late(deadline)) if p.id in ids and (deadline := deadline_of(p.envelope)) else p
+        for p in commands
+    ]
 
 
 def known_answer(row: InboxRow) -> Reply:

@@ -128,6 +128,7 @@ class MemoryBlobs:
         yield from ((row.send.to.project, row.send.body) for row in tables.outbox.values())
         yield from ((row.address.project, row.timer.body) for row in tables.timers.values())
         yield from ((row.address.project, row.effect.body) for row in tables.effects.values())
+        yield from ((key[0], row.answer) for key, row in tables.asks.items() if row.answer is not None)
         yield from ((key[0], outcome.body) for key, outcome in tables.recorded.items())
         yield from ((snapshot.address.project, snapshot.body) for snapshot, _ in tables.snapshots.values())
 

@@ -11,7 +11,7 @@ from protocol.subjects import Address
 
 def commit_batch(tables: Tables, batch: Batch, now: datetime) -> tuple[Verdict, ...]:
     """Judge every unit, then write the winners. Nothing is written when it raises."""
-    verdicts = _among_themselves(batch, [_judge(tables, batch, unit) for unit in batch.units])
+    verdicts = _among_themselves(batch, [_judge(tables, batch, unit, now) for unit in batch.units])
     winners = [n for n, verdict in enumerate(verdicts) if verdict.status == "committed"]
     _check_effects(tables, [batch.units[n] for n in winners])
     before = tables.head
@@ -27,8 +27,11 @@ def commit_batch(tables: Tables, batch: Batch, now: datetime) -> tuple[Verdict, 
     return tuple(verdicts)
 
 
-def _judge(tables: Tables, batch: Batch, unit: Unit) -> Verdict:
+def _judge(tables: Tables, batch: Batch, unit: Unit, now: datetime) -> Verdict:
     """The verdict of a unit as if it were alone in the batch."""
+    late = tuple(c.id for c in unit.settled if c.deadline is not None and c.deadline < now)
+    if late:
+        return Verdict("expired", known=late)
     partition = tables.partitions.get(unit.partition)
     fence = next((f for f in batch.fences if f.partition == unit.partition), None)
     if partition is None or fence is None or not partition.held_by(fence):

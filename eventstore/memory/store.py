@@ -13,8 +13,10 @@ from eventstore.appending import append_one, one_write
 from eventstore.checks import check_append, check_appends, check_batch
 from eventstore.memory.appending import append_all
 from eventstore.memory.archive import MemoryArchive, MemoryAudit
+from eventstore.memory.asks import MemoryAsks
 from eventstore.memory.blobs import MemoryBlobs
 from eventstore.memory.commit import commit_batch
+from eventstore.memory.dead import MemoryDead
 from eventstore.memory.fork import MemoryForks
 from eventstore.memory.leases import MemoryLeases
 from eventstore.memory.reading import MemoryLog
@@ -53,7 +55,9 @@ class MemoryStore(MemoryLog):
         self.snapshots = MemorySnapshots(self._tables)
         self.keys = MemorySubjectKeys(self._tables, now, self._ring)
         self.workers = MemoryWorkers(self._tables, now)
+        self.dead = MemoryDead(self._tables, now, self._ring)
         self.leases = MemoryLeases(self._tables, now)
+        self.asks = MemoryAsks(self._tables, now)
         self.forks = MemoryForks(self._tables, now, self._forked)
 
     async def append(

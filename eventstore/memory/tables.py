@@ -6,8 +6,20 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from eventstore import chain
+from eventstore.dead import Suspect
 from eventstore.forking import Fork, RecordedOutcome
-from eventstore.records import Fence, InboxRow, NewEffect, NewEvent, NewTimer, PendingSend, Recorded, Unit
+from eventstore.records import (
+    Fence,
+    InboxRow,
+    NewAsk,
+    NewEffect,
+    NewEvent,
+    NewTimer,
+    PendingSend,
+    Recorded,
+    Unit,
+    Waiting,
+)
 from eventstore.snapshots import Snapshot
 from eventstore.workers import Worker
 from protocol.subjects import Address
@@ -36,8 +48,8 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """An outbox row."""
+class OutboxRow:
+    """A send that was not accepted yet."""
 
     send: PendingSend
     partition: int
@@ -80,6 +92,29 @@ class Kept:
     headers: bytes = b""
 
 
+@dataclass
+class AskRow:
+    """An ask that is answered later; `answer` None: it is open."""
+
+    address: Address
+    partition: int
+    ask: NewAsk
+    answer: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ParkedRow:
+    partition: int
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ParkedCommand:
+    partition: int
+    waiting: Waiting
+
+
 @dataclass(frozen=True)
 class Blob:
     """Content, when it was put for the last time, and the digests its bytes name."""
@@ -112,9 +147,14 @@ class Tables:
     # By project, id and outbox id (0: an external command).
     inbox: dict[tuple[str, str, int], InboxRow] = field(default_factory=dict[tuple[str, str, int], InboxRow])
     kept: dict[tuple[str, str, int], Kept] = field(default_factory=dict[tuple[str, str, int], Kept])
-    outbox: dict[int, Waiting] = field(default_factory=dict[int, Waiting])
+    outbox: dict[int, OutboxRow] = field(default_factory=dict[int, OutboxRow])
     timers: dict[tuple[Address, str], TimerRow] = field(default_factory=dict[tuple[Address, str], TimerRow])
     effects: dict[tuple[str, str], EffectRow] = field(default_factory=dict[tuple[str, str], EffectRow])
+    # By project and id.
+    asks: dict[tuple[str, str], AskRow] = field(default_factory=dict[tuple[str, str], AskRow])
+    parked: dict[Address, ParkedRow] = field(default_factory=dict[Address, ParkedRow])
+    parked_commands: dict[int, ParkedCommand] = field(default_factory=dict[int, ParkedCommand])
+    attempts: dict[Suspect, int] = field(default_factory=dict[Suspect, int])
     blobs: dict[tuple[str, str], Blob] = field(default_factory=dict[tuple[str, str], Blob])
     # With what it hashed to when it was put.
     snapshots: dict[Address, tuple[Snapshot, bytes]] = field(default_factory=dict[Address, tuple[Snapshot, bytes]])
@@ -160,7 +200,7 @@ class Tables:
         self.links.append(chain.link(self.links[-1] if self.links else None, after + 1, at or self.now(), leaves))
 
     def send(self, send: PendingSend, partition: int, now: datetime) -> None:
-        self.outbox[send.outbox_id] = Waiting(send, partition, now)
+        self.outbox[send.outbox_id] = OutboxRow(send, partition, now)
 
     def follow(self, unit: Unit, now: datetime) -> None:
         """The sends, cancels, timers and effects of a unit that won."""
@@ -176,3 +216,13 @@ class Tables:
             self.timers[unit.address, timer.key] = TimerRow(id_, unit.address, unit.partition, timer)
         for effect in unit.effects:
             self.effects[project, effect.key] = EffectRow(unit.address, effect, now)
+        for ask in unit.asks:
+            self.asks.setdefault((project, ask.id), AskRow(unit.address, unit.partition, ask))
+        for answer in unit.answers:
+            row = self.asks.get((project, answer.ask))
+            if row is not None and row.answer is None:
+                row.answer = answer.body
+        for parking in unit.parks:
+            self.parked.setdefault(parking.address, ParkedRow(unit.partition, parking.reason, now))
+        for waiting in unit.waits:
+            self.parked_commands[self.next_id()] = ParkedCommand(unit.partition, waiting)

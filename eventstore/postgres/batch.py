@@ -47,6 +47,33 @@ def arguments(batch: Batch) -> list[Any]:
     ]
 
 
+def carried(batch: Batch) -> list[Any]:
+    """What `commit_judged` takes beyond that: deadlines of commands, asks, answers, parked actors and what waits."""
+    units = list(enumerate(batch.units, start=1))
+    return [
+        [c.deadline for u in batch.units for c in u.settled],
+        *columns(5, [(n, a.id, a.reply_to, a.deadline, a.correlation) for n, u in units for a in u.asks]),
+        *columns(3, [(n, a.ask, a.body) for n, u in units for a in u.answers]),
+        *columns(4, [(n, p.address.kind, p.address.name, p.reason) for n, u in units for p in u.parks]),
+        *columns(
+            11,
+            [
+                (
+                    n, w.address.kind, w.address.name, w.id, w.type, w.at, w.correlation, w.deadline, w.reply_to,
+                    w.headers, w.body,
+                )
+                for n, u in units
+                for w in u.waits
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def needs_more(batch: Batch) -> bool:
+    """Whether there is anything in a batch that `commit_batch` does not know of."""
+    return any(u.carries or any(c.deadline is not None for c in u.settled) for u in batch.units)
+
+
 def shared(units: Sequence[Unit]) -> list[tuple[int, int, str | None]]:
     """Units that want the same thing, as (unit, group, command id or None for a stream); only groups of two or more."""
     wanted: dict[Any, list[tuple[int, str | None]]] = {}

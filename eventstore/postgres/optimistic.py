@@ -6,6 +6,7 @@ change, and the version of each stream is checked in the commit.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from eventstore.postgres.batch import caused, chain_digest, columns
@@ -33,7 +34,9 @@ class OptimisticCommits:
         """The verdicts, all `committed`; None when nothing was written because a unit may lose."""
         if not _may_all_win(batch):
             return None
-        head = await self.write(connection, batch.fences, batch.units, _kept(batch.units), owned=True)
+        deadlines = [c.deadline for u in batch.units for c in u.settled if c.deadline is not None]
+        until = min(deadlines, default=None)
+        head = await self.write(connection, batch.fences, batch.units, _kept(batch.units), True, until)
         return None if head is None else _verdicts(batch.units, head)
 
     async def write(
@@ -43,18 +46,20 @@ class OptimisticCommits:
         units: Sequence[Unit],
         kept: Sequence[Kept],
         owned: bool,
+        until: datetime | None = None,
     ) -> int | None:
         """The head before the units' events, once everything is written; None when nothing is.
 
         `kept` are the rows of the inbox. `owned`: written by the actors' owner; otherwise only to streams that belong
-        to no actor.
+        to no actor. `until`: it is right only until then.
         """
         await self._learn(connection, units)
         created: list[Address] = []
         arguments = self._arguments(fences, units, kept, created)
         if arguments is None:
             return None
-        answer: list[int] | None = await connection.fetchval(statement("commit_optimistic"), owned, *arguments)
+        call, bound = ("commit_optimistic", []) if until is None else ("commit_optimistic_until", [until])
+        answer: list[int] | None = await connection.fetchval(statement(call), *bound, owned, *arguments)
         if answer is None:
             return None
         self._remember(zip(created, answer[1:], strict=True))
@@ -172,6 +177,7 @@ def _may_all_win(batch: Batch) -> bool:
         u.partition in vouched
         and (u.expected is not None) == bool(u.events)
         and all(c.keep or c.outbox_id for c in u.settled)
+        and not u.carries
         for u in batch.units
     )
 

@@ -17,10 +17,12 @@ from eventstore.checks import check_append, check_appends, check_batch
 from eventstore.coalescer import Coalescer
 from eventstore.postgres.appending import append_all
 from eventstore.postgres.archive import PostgresArchive
+from eventstore.postgres.asks import PostgresAsks
 from eventstore.postgres.audit import PostgresAudit
-from eventstore.postgres.batch import arguments
+from eventstore.postgres.batch import arguments, carried, needs_more
 from eventstore.postgres.blobs import PostgresBlobs
 from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, connect, errors, key_pool, pools
+from eventstore.postgres.dead import PostgresDead
 from eventstore.postgres.fork import PostgresForks, keys_of
 from eventstore.postgres.leases import PostgresLeases
 from eventstore.postgres.migrate import installed, migrate
@@ -63,7 +65,9 @@ class PostgresStore(PostgresLog):
         self.snapshots = PostgresSnapshots(general)
         self.keys = PostgresSubjectKeys(keys or general)
         self.workers = PostgresWorkers(general)
+        self.dead = PostgresDead(general, committing)
         self.leases = PostgresLeases(general)
+        self.asks = PostgresAsks(general)
         self.forks = PostgresForks(dsn, schema, general, type(self).open)
         self._commits = Statements(committing, general)
         self._optimistic = OptimisticCommits()
@@ -117,7 +121,10 @@ class PostgresStore(PostgresLog):
             verdicts = await self._optimistic.commit(connection, batch)
             if verdicts is not None:
                 return verdicts
-            rows = await connection.fetch(statement("commit"), *arguments(batch))
+            if needs_more(batch):
+                rows = await connection.fetch(statement("commit_judged"), *arguments(batch), *carried(batch))
+            else:
+                rows = await connection.fetch(statement("commit"), *arguments(batch))
         return tuple(Verdict(row["status"], row["first_position"], tuple(row["known"])) for row in rows)
 
     async def acquire(self, partitions: Collection[int], owner: UUID, ttl_s: float, takeover: bool) -> list[Lease]:

@@ -9,7 +9,7 @@ from tests.simulation.kinds import Add, Begin, Forget, Serve, at
 
 SENDERS = 4
 COMMANDS_EACH_MIN, COMMANDS_EACH_MAX = 6, 14
-REST_S_MAX = 1.8
+REST_S_MAX = 3.5
 TALLIES, RALLIES, DESKS = 4, 4, 3
 SAFETIES = ("idempotent", "repeatable", "once")
 

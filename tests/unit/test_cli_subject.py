@@ -1,10 +1,10 @@
 """What `troupe subject` and its neighbours refuse before anything is started, and how sealed text is shown."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actors.cli.exits import Exit
 from actors.cli.main import main

@@ -241,3 +241,4 @@ async def test_the_runtime_brings_actors_to_life_in_this_way() -> None:
             await cache.load([A1])
         assert cache.get(A1) == count(SNAPSHOT_EVERY_EVENTS)
         assert counted == [read]
+        await cache.snapshots.finish()

@@ -96,8 +96,8 @@ async def test_a_scrape_parses_and_holds_no_word_of_a_users() -> None:
     stranger = pending("Xsecret-kind", "Xsecret-name")
     work = refuse([stranger], Refusal("unknown-kind", "no"))
     runtime.committed(Batch((), (work.unit,)), 0.01)
-    runtime.turned(work, Verdict("committed"), NOW)
-    runtime.turned(quarantine(pending("task", "Xsecret-task"), "Xsecret-error"), Verdict("committed", 1), NOW)
+    runtime.turned([work], [Verdict("committed")], NOW)
+    runtime.turned([quarantine(pending("task", "Xsecret-task"), "Xsecret-error")], [Verdict("committed", 1)], NOW)
     await views.refresh()
     text = generate_latest(registry).decode()
     assert families(registry)
@@ -108,7 +108,8 @@ async def test_a_scrape_parses_and_holds_no_word_of_a_users() -> None:
 def test_a_unit_counts_for_its_kind_and_an_unknown_kind_for_unknown() -> None:
     registry, runtime, *_ = everything()
     for kind in ("task", "nosuch"):
-        runtime.turned(refuse([pending(kind), pending(kind, "t2")], Refusal("no", "no")), Verdict("committed"), NOW)
+        work = refuse([pending(kind), pending(kind, "t2")], Refusal("no", "no"))
+        runtime.turned([work], [Verdict("committed")], NOW)
     assert value(registry, "troupe_commands_total", kind="task", outcome="refused") == 2
     assert value(registry, "troupe_commands_total", kind=UNKNOWN_KIND, outcome="refused") == 2
     assert value(registry, "troupe_turns_total", kind="task", outcome="committed") == 1
@@ -118,7 +119,7 @@ def test_a_unit_counts_for_its_kind_and_an_unknown_kind_for_unknown() -> None:
 
 def test_a_quarantine_is_an_event_of_the_keeper() -> None:
     registry, runtime, *_ = everything()
-    runtime.turned(quarantine(pending("task"), "KeyError"), Verdict("committed", 7), NOW)
+    runtime.turned([quarantine(pending("task"), "KeyError")], [Verdict("committed", 7)], NOW)
     assert value(registry, "troupe_quarantines_total", kind="task") == 1
     assert value(registry, "troupe_commands_total", kind="task", outcome="quarantined") == 1
     assert value(registry, "troupe_events_written_total", kind="runtime") == 1
@@ -128,7 +129,8 @@ def test_a_quarantine_is_an_event_of_the_keeper() -> None:
 def test_what_did_not_commit_wrote_nothing(status: str) -> None:
     registry, runtime, *_ = everything()
     work: Work = quarantine(pending("task"), "KeyError")
-    runtime.turned(work, Verdict(status, known=("c-t1",) if status == "known" else ()), NOW)  # pyright: ignore[reportArgumentType]
+    verdict = Verdict(status, known=("c-t1",) if status == "known" else ())  # pyright: ignore[reportArgumentType]
+    runtime.turned([work], [verdict], NOW)
     assert value(registry, "troupe_turns_total", kind="task", outcome=status) == 1
     assert value(registry, "troupe_events_written_total", kind="runtime") is None
     assert value(registry, "troupe_quarantines_total", kind="task") is None
@@ -137,7 +139,7 @@ def test_what_did_not_commit_wrote_nothing(status: str) -> None:
 
 def test_a_clock_ahead_of_ours_is_no_negative_time() -> None:
     registry, runtime, *_ = everything()
-    runtime.turned(refuse([pending("task", age_s=-5)], Refusal("no", "no")), Verdict("committed"), NOW)
+    runtime.turned([refuse([pending("task", age_s=-5)], Refusal("no", "no"))], [Verdict("committed")], NOW)
     assert value(registry, "troupe_command_commit_seconds_sum") == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.mirroring import AGE_S, BYTES_MAX, BadMirror, MirrorSettings
+from actors.mirroring import AGE_S, BYTES_MAX, BadSetting, MirrorSettings
 from actors.runtime.mirror import mirrored
 from eventstore.store import Recorded
 from protocol.subjects import TOKEN_LENGTH_MAX, BadSubject, event_subject
@@ -33,7 +33,7 @@ def test_there_is_a_mirror_unless_somebody_says_otherwise() -> None:
     ],
 )
 def test_a_setting_that_cannot_be_is_named(name: str, value: str) -> None:
-    with pytest.raises(BadMirror, match=name):
+    with pytest.raises(BadSetting, match=name):
         MirrorSettings.from_environment({name: value})
 
 

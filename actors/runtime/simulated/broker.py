@@ -109,6 +109,7 @@ class Broker:
         self._away_until = 0.0
         self.incarnation = 0
         self.last = 0
+        self.under_way = 0  # Messages that will be stored.
         self.messages: dict[int, StoredMessage] = {}
         self.dead: list[tuple[str, bytes, dict[str, str]]] = []
         self._feeds: dict[Feed, None] = {}
@@ -127,11 +128,12 @@ class Broker:
         bell = "Troupe-Outbox" in headers
         if self._gone(line, self.faults.bell_loss if bell else self.faults.loss):
             return
-        line.carry(lambda: self._store(subject, body, headers))
-        if self._happens(self.faults.duplication):
+        for _ in range(1 + self._happens(self.faults.duplication)):
+            self.under_way += 1
             line.carry(lambda: self._store(subject, body, headers))
 
     def _store(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        self.under_way -= 1
         if self.away:
             return
         try:

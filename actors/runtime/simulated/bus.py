@@ -1,9 +1,11 @@
 """One process's connection to the simulated broker: a Bus. Once the process is dead, nothing goes through it."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextvars import copy_context
 from random import Random
 from typing import Protocol
 
+from anyio.lowlevel import checkpoint
 import anyio
 
 from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost, StoredMessage
@@ -89,7 +91,7 @@ class SimulatedBus:
     async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
         self._owner.check()
         for kind in kinds:
-            self._broker.listen(self._owner, self._in, kind, wake)
+            self._broker.listen(self._owner, self._in, kind, wake, copy_context())
         await self._hand_over()
 
     async def reply(self, inbox: str, body: bytes) -> None:
@@ -121,5 +123,5 @@ class SimulatedBus:
 
     async def _hand_over(self) -> None:
         """What is said is in the connection's buffer; others may run before this one goes on."""
-        await anyio.lowlevel.checkpoint()
+        await checkpoint()
         self._owner.check()

@@ -245,6 +245,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     # What asyncio asks of a loop.
 
+    def get_task_factory(self) -> Any:
+        return None
+
     def get_debug(self) -> bool:
         return False
 

@@ -10,6 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+from uuid import UUID
 
 import anyio
 
@@ -89,6 +90,11 @@ class Life:
             self._crowd = 2 * len(self.tasks) + TASKS_KEPT
         self.tasks.append(task)
 
+    @property
+    def owner(self) -> UUID | None:
+        """As whom it owns partitions (None: it has not got so far)."""
+        return None if self.runtime is None else self.runtime.ownership.worker.id
+
     def step(self) -> None:
         self.steps += 1
         if self.dies_at_step is not None and self.steps >= self.dies_at_step and self.alive:
@@ -116,6 +122,7 @@ class Life:
             return
         self.alive = False
         self._trace.note(f"{self.name} is killed at step {self.steps}")
+        self._way.unheard(self.name, "commit")
         self.thaw()
         self.bus.hang_up()
         self._way.loop.create_task(self._bury(), context=self._way.context)

@@ -20,7 +20,7 @@ from protocol.reply import BUSY, Reply
 from protocol.subjects import Address, command_subject
 
 INSIST_EVERY_S = 0.7
-INSIST_S_MAX = 240.0  # Virtual: everything has worked again for most of that.
+GIVES_UP_AT_S = 150.0  # Of virtual time: everything has worked again for most of that.
 LATE_S_MAX = 30.0  # How long after its deadline an asker still listens: an answer by then is late, none is a loss.
 
 
@@ -74,9 +74,9 @@ class Publisher:
         return published
 
     async def insist(self, to: Address, command: Command | bytes, id: str = "") -> Published:
-        """Send it until it is answered by more than "busy", or for INSIST_S_MAX."""
+        """Send it until it is answered by more than "busy", or it is GIVES_UP_AT_S."""
         published = self._new(to, command, id, insisted=True)
-        with anyio.move_on_after(INSIST_S_MAX):
+        with anyio.move_on_after(max(0.0, GIVES_UP_AT_S - anyio.current_time())):
             while not published.outcome:
                 self._send(published, self._heard_at(published))
                 with anyio.move_on_after(INSIST_EVERY_S):

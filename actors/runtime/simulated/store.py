@@ -34,6 +34,10 @@ class Way(Protocol):
         """A call has been carried out."""
         ...
 
+    def unheard(self, who: str, call: str) -> None:
+        """A call was carried out, and whoever made it was not told what came of it."""
+        ...
+
 
 class FaultyStore:
     """A port of the store, as one process reaches it. `target` is the port itself, or one of its parts."""
@@ -99,9 +103,12 @@ class FaultyStore:
         way.observe(self._name, path, args, result)
         await anyio.sleep(chance.uniform(DELAY_S_MIN, faults.call_s))
         lost = fate < faults.store_before + faults.store_late + faults.store_after
-        if lost or way.store_away or way.loop.time() < self._whole.cut_until:
+        if answer.done():
+            way.unheard(self._name, path)
+        elif lost or way.store_away or way.loop.time() < self._whole.cut_until:
+            way.unheard(self._name, path)
             _fail(answer, f"{path}: the connection broke before the answer")
-        elif not answer.done():
+        else:
             answer.set_result(result)
 
 

@@ -16,7 +16,7 @@ from actors.runtime.kind import Kinds, Performers
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.simulated.broker import Broker
 from actors.runtime.simulated.checkers import Acquired, Wrote
-from actors.runtime.simulated.faults import Faults, Incident, plan
+from actors.runtime.simulated.faults import FAULTS_END_S, Faults, Incident, plan
 from actors.runtime.simulated.follower import Follower
 from actors.runtime.simulated.loop import VirtualLoop
 from actors.runtime.simulated.process import Crew, Life, Ports
@@ -26,12 +26,13 @@ from actors.runtime.simulated.trace import Trace
 from eventstore.memory.store import MemoryStore
 from eventstore.memory.tables import Tables
 from eventstore.store import Batch, Lease, Verdict
+from protocol.subjects import PARTITIONS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)  # Of virtual time.
 RESTART_S_MIN, RESTART_S_MAX = 0.05, 2.0  # Until whoever looks after processes has started a new one.
 JOIN_S_MAX = 0.5  # Processes do not start in the same instant.
 CRASH_STEPS_MAX = 4_000  # A crash at a step comes within the process's first so many.
-QUIET_S_MAX = 180.0  # Virtual: that long after everything works again nothing may be under way any more.
+QUIET_S_MAX = 90.0  # Virtual: that long after everything works again nothing may be under way any more.
 LOOK_EVERY_S = 0.5
 
 StoreMaker = Callable[[Callable[[], datetime], Tables], MemoryStore]
@@ -51,6 +52,9 @@ class World:
         self.trouble: list[str] = []
         self.published: dict[str, Published] = {}
         self.ledger: list[Acquired | Wrote] = []
+        self.settled_by: dict[str, str] = {}  # The process that settled each command.
+        self.deaf: set[str] = set()  # Processes that were killed, or did not hear what came of a commit.
+        self.calls_unheard = 0
         self.store_away = False
         self.tables = Tables(now=self.now)
         self.store = make_store(self.now, self.tables)
@@ -92,7 +96,9 @@ class World:
             group.cancel_scope.cancel()
         await self.follower.finish()
         for published in self.published.values():
-            published.reply_lost = published.inbox in self.broker.replies_lost
+            published.reply_lost = (
+                published.inbox in self.broker.replies_lost or self.settled_by.get(published.id) in self.deaf
+            )
 
     def observe(self, who: str, call: str, args: tuple[Any, ...], result: Any) -> None:
         """A call of the store's has been carried out."""
@@ -109,6 +115,12 @@ class World:
             case _:
                 pass
 
+    def unheard(self, who: str, call: str) -> None:
+        """A call was carried out, and whoever made it was not told."""
+        self.calls_unheard += 1
+        if call == "commit":
+            self.deaf.add(who)
+
     def _stored(self, id_: str, incarnation: int, sequence: int) -> None:
         if id_ in self.published:
             self.published[id_].copies.append((incarnation, sequence))
@@ -119,6 +131,8 @@ class World:
             ids = ",".join(settled.id for settled in unit.settled)
             self.trace.note(f"{who} commits {unit.address} {ids}: {verdict.status} at {verdict.first_position}")
             fence = fences.get(unit.partition)
+            if verdict.status == "committed":
+                self.settled_by.update((settled.id, who) for settled in unit.settled)
             if verdict.status == "committed" and fence is not None:
                 self.ledger.append(Wrote(fence.partition, fence.epoch, str(fence.owner), str(unit.address)))
 
@@ -142,7 +156,7 @@ class World:
                 slot.life.dies_at_step = None
 
     def _end_of(self, incidents: list[Incident]) -> float:
-        return max((incident.at + incident.seconds for incident in incidents), default=0.0)
+        return max([FAULTS_END_S, *(incident.at + incident.seconds for incident in incidents)])
 
     def _befall(self, incident: Incident) -> None:
         what, until = incident.what, self.loop.time() + incident.seconds
@@ -196,6 +210,16 @@ class World:
     def under_way(self) -> str:
         """What is not settled yet, in words ("": nothing)."""
         tables, cursors = self.tables, {p: row.cursor for p, row in self.tables.partitions.items()}
+        alive = [slot.life for slot in self._slots if slot.life is not None and slot.life.alive]
+        if len(alive) < len(self._slots):
+            return "a process that has not started again"
+        owners = {str(life.owner) for life in alive}
+        for partition in range(PARTITIONS):
+            row = tables.partitions.get(partition)
+            if row is None or str(row.owner) not in owners:
+                return f"partition {partition}, which nobody has taken over"
+        if self.broker.under_way:
+            return f"{self.broker.under_way} messages on their way to the broker"
         if tables.outbox:
             row = next(iter(tables.outbox.values()))
             return f"{len(tables.outbox)} sends in the outbox (first: {row.send.id} to {row.send.to})"

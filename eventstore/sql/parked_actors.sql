@@ -1,0 +1,13 @@
+-- $1 project, $2 kind (null: all), $3 and $4 kind and name of the last one shown (null: from the first), $5 limit
+select a.project, a.kind, a.name, a.reason, a.at, killer.key as killer, waits.commands, sends.count as sends
+from parked_actors a
+left join lateral (select k.key from parked_commands k
+                   where k.project = a.project and k.kind = a.kind and k.name = a.name order by k.id limit 1) killer
+    on true,
+lateral (select count(*) as commands from parked_commands k
+         where k.project = a.project and k.kind = a.kind and k.name = a.name) waits,
+lateral (select count(*) from outbox o where o.project = a.project and o.kind = a.kind and o.name = a.name) sends
+where a.project = $1 and ($2::text is null or a.kind = $2)
+  and ($3::text is null or (a.kind, a.name) > ($3, $4::text))
+order by a.kind, a.name
+limit $5
