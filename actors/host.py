@@ -31,7 +31,9 @@ from actors.runtime.blobs import collect_blobs
 from actors.runtime.kind import Kind, Performer
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, SCHEMA, STREAM_BYTES_MAX, NatsBus, utc_now
+from actors.runtime.nats_taps import NatsTaps
 from actors.runtime.supervisor import Runtime, running
+from actors.runtime.watchdog import Watchdog
 from actors.services.metrics import ServiceMetrics
 from actors.services.router import effects as router
 from actors.services.router.provider import Provider
@@ -139,7 +141,10 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         await stack.enter_async_context(log_mirrored(store, *to, fork))
         alone = not settings.postgres_url  # Else another company may be alive on this log: its leases run out first.
         cache, counted = CacheLimits(settings.cache_bytes), RuntimeMetrics(meters, kinds)
-        process = running(store, bus, kinds, performers, utc_now, alone, counted, g.keyring, fork, cache=cache)
+        process = running(
+            store, bus, kinds, performers, utc_now, alone, counted, g.keyring, fork, cache=cache, watchdog=Watchdog(),
+            taps=NatsTaps(bus, counted),
+        )  # fmt: skip
         runtime = await stack.enter_async_context(process)
         shown = company_monitoring(meters, store, bus, queries, projector, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
@@ -184,10 +189,11 @@ async def joined(settings: Settings, effects: Sequence[str] | None = None) -> As
         chosen = _chosen(performers, effects)
         to = (settings.mirror, g.nats_url, g.nats_token, settings.root, g.meters)
         await stack.enter_async_context(log_mirrored(g.store, *to))
-        cache = CacheLimits(settings.cache_bytes)
+        cache, counted = CacheLimits(settings.cache_bytes), RuntimeMetrics(g.meters, kinds)
         process = running(
-            g.store, bus, kinds, chosen, utc_now, False, RuntimeMetrics(g.meters, kinds), g.keyring, cache=cache
-        )
+            g.store, bus, kinds, chosen, utc_now, False, counted, g.keyring, cache=cache, watchdog=Watchdog(),
+            taps=NatsTaps(bus, counted),
+        )  # fmt: skip
         runtime = await stack.enter_async_context(process)
         shown = worker_monitoring(g.meters, g.store, bus, runtime, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"

@@ -15,6 +15,7 @@ from actors.roles.playbook import PlaybookError
 from actors.runtime.activation import CACHE_BYTES_MAX
 from actors.runtime.nats_bus import SCHEMA, root_of
 from actors.runtime.ports import BusUnavailable
+from actors.runtime.supervision import ServiceFailed
 from actors.services.router import offline
 from actors.services.router.provider import ProviderError
 from actors.services.router.select import BadChoice
@@ -111,7 +112,7 @@ def host_errors() -> Generator[None]:
         yield
     except BaseExceptionGroup as group:
         _raise(_only(group), group)
-    except (EmbeddedError, StoreError, BusUnavailable, PlaybookError, PortTaken) as error:
+    except (EmbeddedError, StoreError, BusUnavailable, PlaybookError, PortTaken, ServiceFailed) as error:
         _raise(error, error)
     except (BadChoice, ProviderError) as error:
         _raise(error, error)
@@ -135,7 +136,7 @@ def _raise(error: BaseException, cause: BaseException) -> NoReturn:
             raise HostError("usage", str(error)) from cause
         case ProviderError(kind=kind):
             raise HostError("unavailable" if kind == "unavailable" else "usage", str(error)) from cause
-        case EmbeddedError() | StoreError() | BusUnavailable() | ProjectionError() | PortTaken():
+        case EmbeddedError() | StoreError() | BusUnavailable() | ProjectionError() | PortTaken() | ServiceFailed():
             raise HostError("unavailable", str(error)) from cause
         case _:
             raise error

@@ -221,10 +221,15 @@ def _check_carried(unit: Unit) -> None:
     _check_times([ask.deadline for ask in unit.asks])
     _check_keys("ask id", [answer.ask for answer in unit.answers])
     _check_text([answer.ask for answer in unit.answers])
+    for answer in unit.answers:
+        if not answer.body:
+            raise StoreError(
+                f"the answer to {answer.ask!r} is empty, which is said of a passed deadline; give it bytes"
+            )
     for address in (*(p.address for p in unit.parks), *(w.address for w in unit.waits)):
         _check_address(address)
         if address.project != unit.address.project:
-            raise StoreError(f"it parks {address}; a unit speaks of actors of its own project")
+            raise StoreError(f"it parks {address}, or keeps a command for it; a unit does that in its own project")
     _check_keys("command id", [w.id for w in unit.waits])
     _check_text([p.reason for p in unit.parks])
     _check_text([field for w in unit.waits for field in (w.id, w.type, w.correlation, w.reply_to)])

@@ -27,8 +27,8 @@ PAGE_ROWS_MAX = 1_000  # Of one page of parked actors, dead letters or waiting c
 
 @dataclass(frozen=True, slots=True)
 class ParkedActor:
-    """An actor that waits for an operator. `killer` is the id of the command that broke it, `reason` what it broke with.
-    `commands` came from outside since, `sends` lie in the outbox; neither counts the killer."""
+    """An actor that waits for an operator. `killer` is the id of the command that broke it, `reason` what it broke
+    with. `commands` came from outside since, `sends` lie in the outbox; neither counts the killer."""
 
     address: Address
     reason: str

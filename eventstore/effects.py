@@ -21,14 +21,15 @@ import msgspec
 from eventstore.records import ClaimedEffect, EffectOutcome, EffectState
 from protocol.subjects import Address
 
-WITHDRAW = "runtime-withdraw"  # The effect kind of an order that counts at once,
-DEADLINE = "runtime-deadline"  # and of one that counts when its own time (`at`) has come. No performer is of these kinds.
+# The effect kinds of orders; no performer is of these.
+WITHDRAW = "runtime-withdraw"  # Counts at once.
+DEADLINE = "runtime-deadline"  # Counts when its own time (`at`) has come.
 OPEN_EFFECTS_MAX = 1_000  # Of one listing.
 
 Answer = Literal["done", "failed", "again"]
 
 
-class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+class Order(msgspec.Struct, frozen=True):
     """The body of an order. It means the actor's effect with that key; or else its effects with that name that were
     wanted before `version` and `place` (the order's own, among what its event wanted)."""
 

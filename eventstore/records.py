@@ -14,6 +14,8 @@ EVENT_BYTES_MAX = 512 * 1024  # A bigger event is content: store it as a blob an
 ID_LENGTH_MAX = (
     512  # Characters of a command id, an event type, a timer's or an effect's key: they are keys of indexes.
 )
+EffectState = Literal["", "withdrawn", "unknown", "done", "failed", "again"]
+"""What became of an effect besides being wanted and performed: see effects.py."""
 APPEND_EVENTS_MAX = 10_000  # Of one call: the others wait while it is written.
 APPEND_BYTES_MAX = 16 * 1024 * 1024  # Of bodies, of one call.
 ANY_VERSION = None  # An append that is right whatever the version of its stream.
@@ -231,15 +233,15 @@ class Batch:
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The fate of one unit. `first_position` is that of its first event (0: it had none).
 
-    expired: the deadline of a command in it has passed; `known` names them (ids). fenced: its partition has another
-    owner now. known: a command in it was settled before; `known` names them (ids) and the rest must be decided again.
-    conflict: its stream moved on. In that order, the first that holds.
+    fenced: its partition has another owner now. known: a command in it was settled before; `known` names them (ids) and
+    the rest must be decided again. expired: the deadline of a command in it has passed, by the store's clock; `known`
+    names them. conflict: its stream moved on. In that order, the first that holds.
 
     Of several units in one batch that would write one stream (or expect a version of it), or settle one command, only
     the first that could commit does; a later one is known if that first settled its command, and else a conflict.
     """
 
-    status: Literal["committed", "expired", "fenced", "conflict", "known"]
+    status: Literal["committed", "fenced", "known", "expired", "conflict"]
     first_position: int = 0
     known: tuple[str, ...] = ()
 
@@ -275,7 +277,8 @@ class PendingSend:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEffect:
-    """An effect this worker may perform until `claim` ends. `attempt` counts from 1."""
+    """An effect this worker may perform until `claim` ends. `attempt` counts from 1. `state` is what it was before, and
+    `note` says why (effects.py)."""
 
     address: Address
     key: str
@@ -287,6 +290,8 @@ class ClaimedEffect:
     causation: str
     attempt: int
     claim: UUID
+    state: EffectState = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

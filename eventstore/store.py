@@ -21,6 +21,7 @@ from eventstore.asks import Asks
 from eventstore.audit import Audit
 from eventstore.blobs import Blobs
 from eventstore.dead import Dead
+from eventstore.effects import Effects
 from eventstore.errors import (
     BadInput,
     BlobMissing,
@@ -42,6 +43,7 @@ from eventstore.errors import (
     VersionConflict,
 )
 from eventstore.forking import Forks
+from eventstore.histories import Histories
 from eventstore.leases import Leases
 from eventstore.records import (
     ANY_VERSION,
@@ -227,6 +229,16 @@ class EventStore(Log, Protocol):
         ...
 
     @property
+    def effects(self) -> Effects:
+        """Effects that are withdrawn, doubted or settled, and the claims that are held: see effects.py."""
+        ...
+
+    @property
+    def histories(self) -> Histories:
+        """What histories were made of, and what is under way: see histories.py."""
+        ...
+
+    @property
     def leases(self) -> Leases:
         """Named leases: see leases.py."""
         ...
@@ -270,7 +282,7 @@ class EventStore(Log, Protocol):
         ...
 
     async def inbox(self, project: str, ids: Collection[str]) -> dict[str, InboxRow]:
-        """How those of `ids` that are known were settled."""
+        """How those of `ids` that are known were settled; of one that was decided after all, how it was then."""
         ...
 
     async def pending_sends(self, to: Collection[Address], limit: int) -> list[PendingSend]:
@@ -278,17 +290,13 @@ class EventStore(Log, Protocol):
         ...
 
     async def overdue_sends(self, partitions: Collection[int], older_than_s: float, limit: int) -> list[Address]:
-        """Receivers of rows that have waited longer than that, oldest first."""
+        """Receivers of rows that have waited longer than that, oldest first; none that is parked."""
         ...
 
     async def claim_effects(
         self, kinds: Collection[str], worker: UUID, ttl_s: float, limit: int
     ) -> list[ClaimedEffect]:
         """Take effects nobody holds (or whose claim ran out), oldest first."""
-        ...
-
-    async def extend_claims(self, worker: UUID, ttl_s: float) -> int:
-        """Heartbeat: extend all claims of this worker; how many there are."""
         ...
 
     async def release_claims(self, keep: Collection[UUID]) -> int:
@@ -299,8 +307,9 @@ class EventStore(Log, Protocol):
         """Write the outcome as a send to the effect's actor and end the effect; False if the claim was lost."""
         ...
 
-    async def retry_effect(self, effect: ClaimedEffect, delay_s: float) -> bool:
-        """Give the claim back, to be claimed again after `delay_s`; False if the claim was lost."""
+    async def retry_effect(self, effect: ClaimedEffect, delay_s: float, tried: bool = True) -> bool:
+        """Give the claim back, to be claimed again after `delay_s`; False if the claim was lost. Unless `tried`, it was
+        no attempt."""
         ...
 
     async def fire_timers(self, limit: int, partitions: Collection[int] | None = None) -> list[Address]:

@@ -82,6 +82,17 @@ def effect_subject(effect_kind: str, root: str = ROOT) -> str:
     return f"{root}.fx.{check_token('effect kind', effect_kind)}"
 
 
+def tap_subject(address: Address, root: str = ROOT) -> str:
+    """Where an actor's effects say what they do while they run."""
+    check_address(address)
+    return f"{root}.tap.{address.project}.{address.kind}.{address.name}"
+
+
+def taps_wildcard(root: str = ROOT) -> str:
+    """Every subject of the taps."""
+    return f"{root}.tap.*.*.*"
+
+
 def anchor_subject(log: str, root: str = ROOT) -> str:
     """Where signed heads of that log are kept (">": of all logs)."""
     return f"{root}.anchor.{log}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from actors.cli import agent, artifact, audit, blob, fork, output, subject, task
+from actors.cli import agent, artifact, audit, blob, dead, effect, fork, output, subject, task, upgrade
 from actors.cli.demo import demo
 from actors.cli.dev import dev
 from actors.cli.doctor import doctor
@@ -18,6 +18,7 @@ from actors.cli.exits import Exit, Stop
 from actors.cli.pub import pub
 from actors.cli.replay import replay
 from actors.cli.run import run
+from actors.cli.tap import tap
 from actors.cli.usage import usage
 from actors.cli.worker import worker
 
@@ -49,10 +50,11 @@ def make_app() -> App:
         print_error=False,
         result_action="return_value",
     )
-    for command in (dev, worker, run, demo, pub, replay, usage, doctor):
+    for command in (dev, worker, run, demo, pub, tap, replay, usage, doctor):
         app.command(command)
-    for group in (task.app, agent.app, artifact.app, audit.app, blob.app, fork.app, subject.app):
-        app.command(group)
+    groups = (task, agent, artifact, audit, blob, dead, effect, fork, subject, upgrade)
+    for group in groups:
+        app.command(group.app)
     return app
 
 

@@ -15,7 +15,13 @@ from protocol.codec import BODY_BYTES_MAX
 from protocol.reply import Reply
 from protocol.subjects import BadSubject, parse_command_subject
 
-_CODES = {"accepted": Exit.OK, "silent": Exit.OK, "refused": Exit.FAILURE, "quarantined": Exit.FAILURE}
+_CODES = {
+    "accepted": Exit.OK,
+    "silent": Exit.OK,
+    "refused": Exit.FAILURE,
+    "quarantined": Exit.FAILURE,
+    "parked": Exit.FAILURE,
+}
 
 
 def pub(

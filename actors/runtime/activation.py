@@ -90,7 +90,7 @@ class ActorCache:
         if entry is None:
             entry = self._add(address, loaded, event_bytes, 0)
         else:
-            entry.loaded, entry.used_at = loaded, anyio.current_time()
+            entry.loaded = loaded  # Used since it was loaded for its turn.
             entry.taken_in += event_bytes
             self._actors.move_to_end(address)
             if entry.taken_in >= max(MEASURE_AGAIN_BYTES_MIN, (entry.size - ENTRY_BYTES) // (4 * STATE_FACTOR)):
@@ -151,6 +151,8 @@ class ActorCache:
                 entry.used_at = now
                 self._actors.move_to_end(address)  # Whoever is held stands behind all others.
         missing = [address for address in addresses if address not in self._actors]
+        if not missing:
+            return
         limiter = anyio.CapacityLimiter(LOADS_CONCURRENT_MAX)
 
         async def load(address: Address) -> None:

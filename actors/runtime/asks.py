@@ -2,12 +2,12 @@
 
 - An answer is in the store before anybody hears it. One whose sending was lost is sent when somebody asks again under
   the same id, until the ask is forgotten, ANSWER_KEPT_S after its deadline.
-- An ask that is open at its deadline ends with the code "expired", by the store's clock and within a moment of it;
-  after an outage of the store or of all processes, when they are back.
+- An ask that is open at its deadline ends with the code "expired", by the store's clock, and not later than the two
+  clocks differ; after an outage of the store or of all processes, when they are back.
 - Only the owner of an ask's partition ends it so; two that believe they are end it once.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import anyio
@@ -29,6 +29,8 @@ ASKS_MAX = 500  # Ended, or forgotten, in one call.
 ANSWER_KEPT_S = 60.0  # An asker whose deadline has passed has given up; a moment longer, since clocks differ.
 FORGET_EVERY_S = 30.0
 AGAIN_S = 1.0  # After a failure.
+
+Known = dict[str, bytes | None]  # By id: a Reply as bytes, None while its ask is open.
 
 log = structlog.get_logger("asks")
 
@@ -53,31 +55,27 @@ class Asks:
         """Partitions were gained: look again."""
         self._changed.set()
 
-    def opened(self, units: Iterable[Unit]) -> None:
-        """These are committed. Of what they ask, `run` must hear if it ends before it would look again."""
-        for unit in units:
-            for ask in unit.asks:
-                if self._rests_until is None or ask.deadline < self._rests_until:
-                    self._changed.set()
-
-    async def tell(self, units: Sequence[Unit]) -> None:
-        """These are committed: whoever is answered in them is told. StoreUnavailable."""
+    async def committed(self, units: Sequence[Unit]) -> None:
+        """These are in the store: whoever is answered in them is told, and what they ask will end. StoreUnavailable."""
         answered: dict[str, list[str]] = {}
         for unit in units:
             if unit.answers:
                 answered.setdefault(unit.address.project, []).extend(answer.ask for answer in unit.answers)
+            for ask in unit.asks:
+                if self._rests_until is None or ask.deadline < self._rests_until:
+                    self._changed.set()  # It ends before `run` would look again.
         for project, ids in answered.items():
             for ask in await self._store.asks.answered(project, ids):
                 await self._bus.reply(ask.reply_to, end_of(ask))
 
-    async def known(self, project: str, inboxes: Mapping[str, str], later: bool) -> list[tuple[str, bytes]]:
-        """What is told those who ask again under ids that were settled before; `later`: of a kind that answers some of
-        its commands later. Of an ask that is open still they hear when it ends. StoreUnavailable."""
+    async def known(self, project: str, inboxes: Mapping[str, str], later: bool = True) -> Known:
+        """Those of the ids that were settled before, and what is told those who ask again under them. Of an ask that is
+        open still they hear when it ends. Not `later`: none of them was to be answered later. StoreUnavailable."""
         rows = await self._store.inbox(project, list(inboxes))
         accepted = {id_: inboxes[id_] for id_, row in rows.items() if row.outcome == "accepted"} if later else {}
         asks = {ask.id: ask for ask in await self._store.asks.repeat(project, accepted)} if accepted else {}
-        told = [(inboxes[id_], encode(known_answer(row))) for id_, row in rows.items() if id_ not in asks]
-        return told + [(ask.reply_to, end_of(ask)) for ask in asks.values() if ask.answer is not None]
+        told = {id_: encode(known_answer(row)) for id_, row in rows.items() if id_ not in asks}
+        return told | {id_: None if ask.answer is None else end_of(ask) for id_, ask in asks.items()}
 
     async def run(self) -> None:
         """End asks at their deadlines until cancelled."""

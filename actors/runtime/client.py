@@ -30,7 +30,7 @@ from actors.runtime.ports import Clock
 from protocol.codec import encode
 from protocol.envelope import Envelope, format_time, to_headers
 from protocol.message import Command, tag_of
-from protocol.reply import Reply
+from protocol.reply import BUSY, Reply
 from protocol.runtime import CancelCommand
 from protocol.subjects import ROOT, Address, command_subject
 
@@ -71,11 +71,12 @@ class TooBig(NotStored):
 class _Sent:
     """A command on its way, and what was heard of it so far."""
 
-    __slots__ = ("asking", "published", "refusals", "reply", "stirred", "stored", "unread")
+    __slots__ = ("asking", "busy", "published", "refusals", "reply", "stirred", "stored", "unread")
 
     def __init__(self, asking: bool) -> None:
         self.asking = asking  # Else it is enough that it is stored.
         self.reply: Reply | None = None
+        self.busy = 0  # So many of what was published were turned away.
         self.published = 0
         self.refusals: list[NotStored] = []
         self.stored = False
@@ -231,11 +232,11 @@ class Client:
         pause_s = RESEND_S
         while not self._connection.is_closed:
             sent.stirred = anyio.Event()
+            sent.published += 1
             try:
                 await self._connection.publish(*message)
-                sent.published += 1
-            except _FAILED:
-                pass  # There is no connection just now: as if it had been lost on the way.
+            except _FAILED:  # There is no connection just now.
+                sent.published -= 1
             with anyio.move_on_after(pause_s):
                 await sent.stirred.wait()
             if sent.reply is not None or (sent.stored and not sent.asking) or sent.refused:
@@ -249,10 +250,14 @@ class Client:
             return
         if which == _REPLY:
             try:
-                sent.reply = _replies.decode(message.data)
+                reply = _replies.decode(message.data)
             except msgspec.DecodeError as error:
                 sent.unread = f" that this version can read ({error})"
                 return
+            sent.busy += reply.code == BUSY
+            if reply.code == BUSY and sent.busy < sent.published:
+                return  # One of two was turned away: what becomes of the other is not known yet.
+            sent.reply = reply
         elif (refusal := _refusal_in(message.data)) is not None:
             sent.refusals.append(refusal)
         else:

@@ -20,13 +20,11 @@ from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import Mailboxes
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ownership import Held, Ownership, OwnershipLost
-from actors.runtime.parking import WAITING_MAX, kept
+from actors.runtime.poison import Poison
 from actors.runtime.ports import Bus, Clock
 from actors.runtime.pressure import Pressure
-from actors.runtime.supervision import Troubles
-from actors.runtime.suspects import Suspects
 from actors.runtime.turn import Loaded, Pending, Watch
-from actors.runtime.work import Work, decide, expired_in, quarantine, refuse
+from actors.runtime.work import Work, decide, expired_in, refuse
 from eventstore.store import Batch, EventStore, Fence, InvalidUnit, StoreUnavailable, Verdict
 from protocol.codec import encode
 from protocol.message import Refusal
@@ -71,8 +69,7 @@ class Committer:
         self.actors = self._actors = ActorCache(store, kinds, mailboxes, cache)
         self._metrics.actors_cached.set_function(lambda: len(self.actors))
         self._metrics.actor_cache_bytes.set_function(lambda: self.actors.bytes)
-        self.suspects = Suspects(store, bus, cursors, self._metrics)
-        self._troubles = Troubles(self._metrics)
+        self.poison = Poison(store, bus, mailboxes, cursors, self._metrics, self._actors.drop)
         self._watch = watch or Watch()
         self.commits = 0  # Batches that the store has answered.
         self._in_hand: set[int] = set()  # Partitions of the step under way.
@@ -86,21 +83,17 @@ class Committer:
                 await self._mailboxes.wait()
             if anyio.current_time() >= advance_at:
                 await self.advance()
-                self._troubles.look()
-                if self.suspects.any:
-                    await self.suspects.review()
+                await self.poison.review()
                 advance_at = anyio.current_time() + ADVANCE_EVERY_S
             if not resting.cancelled_caught:
                 await self.step()
 
     async def step(self) -> None:
-        """Decide and commit what is ready now; of what may kill this process, one command alone."""
-        addresses, alone = self._mailboxes.ready(UNITS_MAX), False
-        if self.suspects.any:
-            addresses, alone = self.suspects.planned(addresses, self._mailboxes)
+        """Decide and commit what is ready now."""
+        addresses = self._mailboxes.ready(UNITS_MAX)
         self._in_hand = {partition_of(address) for address in addresses}
         try:
-            await self._step(addresses, alone)
+            await self._step(addresses)
         finally:
             self._actors.unpin()
             self._pressure.ease()
@@ -108,19 +101,19 @@ class Committer:
             self._rested.set()
             self._rested = anyio.Event()
 
-    async def _step(self, addresses: Sequence[Address], alone: bool) -> None:
+    async def _step(self, addresses: Sequence[Address]) -> None:
         under = dict(self._ownership.held)  # A partition that is lost and gained meanwhile has moved on.
-        limit = 1 if alone else UNIT_COMMANDS_MAX
-        taken = {address: self._mailboxes.take(address, limit) for address in addresses}
-        if self.suspects.any:
-            await self._count(taken, alone)
-        await self._actors.load([a for a in addresses if a.kind in self._kinds and not self._mailboxes.parked(a)])
+        taken = self.poison.take(addresses, UNIT_COMMANDS_MAX)
+        await self._until_stored(lambda: self.poison.begin(taken.values()))
+        await self._actors.load(
+            [a for a, commands in taken.items() if a.kind in self._kinds and not self.poison.bars(a, commands)]
+        )
         works = [work for address, commands in taken.items() for work in self._decide(address, commands)]
         while works:
             try:
                 verdicts = await self._commit(works, under)
             except InvalidUnit as error:
-                works = self._cut_out(works, error)
+                works = self.poison.cut_out(works, error, self._decide)
                 continue
             except OwnershipLost as error:
                 log.info("commit.again", reason=str(error))
@@ -164,11 +157,8 @@ class Committer:
             commands = [p for p in commands if not p.outbox_id]
         if not commands:
             return []
-        if reason and (kept_already := self._mailboxes.kept(address)) is not None:
-            return [Work(kept(commands, reason, WAITING_MAX - kept_already), commands)]
-        if self.suspects.any and (condemned := self.suspects.condemned(commands[0])):
-            self._mailboxes.give_back(address, commands[1:])
-            return self._quarantined([quarantine(commands[0], condemned)])
+        if instead := self.poison.instead(address, commands):
+            return instead
         if reason or kind is None:
             return [refuse(commands, Refusal("parked", f"{address} cannot be read by this version: {reason}"))]
         loaded = self._actors.get(address)
@@ -178,34 +168,7 @@ class Committer:
         works, later = decide(kind, address, loaded, commands, self._clock(), self._watch)
         self._watch.turn = None
         self._mailboxes.give_back(address, later)
-        return self._quarantined(works)
-
-    def _quarantined(self, works: list[Work]) -> list[Work]:
-        for work in works:
-            if work.error:
-                log.error("commit.quarantined", **_about(work.commands[0]), error=work.error)
         return works
-
-    async def _count(self, taken: dict[Address, list[Pending]], alone: bool) -> None:
-        """Count the attempts at what is suspected before they are made. What must run alone waits for its turn."""
-        if not alone:
-            for address, commands in taken.items():
-                together = self.suspects.together(commands)
-                self._mailboxes.give_back(address, commands[together:])
-                taken[address] = commands[:together]
-        commands = [pending for commands in taken.values() for pending in commands]
-        await self._until_stored(lambda: self.suspects.begin(commands))
-
-    def _cut_out(self, works: list[Work], error: InvalidUnit) -> list[Work]:
-        """No store can hold that unit: alone, its commands show which of them it is, and that one is quarantined."""
-        bad = works[error.index]
-        if bad.error:
-            raise error
-        first, *rest = bad.commands
-        log.error("commit.invalid_unit", **_about(first), commands=len(bad.commands), error=str(error))
-        self._mailboxes.give_back(bad.address, rest)
-        instead = self._decide(bad.address, [first]) if rest else [quarantine(first, str(error))]
-        return [*works[: error.index], *instead, *works[error.index + 1 :]]
 
     async def _commit(
         self, works: Sequence[Work], under: Mapping[int, Held], behind: Mapping[int, Place] | None = None
@@ -232,7 +195,7 @@ class Committer:
             for partition, cursor in targets.items():
                 if partition not in lost:
                     self._cursors.committed(partition, cursor)
-        await self._pressure.tell()
+        await self._until_stored(lambda: self._pressure.tell(self.asks.known))
         return verdicts
 
     async def _until_stored(
@@ -270,15 +233,14 @@ class Committer:
         stand = [w.unit for w, v in zip(works, verdicts, strict=True) if v.status in ("committed", "known")]
         rings = dict.fromkeys(send.to for unit in stand for send in unit.sends)
         effects = dict.fromkeys(effect.effect_kind for unit in stand for effect in unit.effects)
-        await self._until_stored(lambda: self.asks.tell(stand))
+        await self._until_stored(lambda: self.asks.committed(stand))
         if rings:
             await self._bus.ring(list(rings))
         if effects:
             await self._bus.ring_effects(list(effects))
         if any(unit.timers for unit in stand):
             self._timers_changed()
-        if self.suspects.any:
-            await self.suspects.tidy()
+        await self.poison.tidy()
         self._ownership.lose(fenced)
 
     async def _committed(self, work: Work, verdict: Verdict, under: Mapping[int, Held]) -> None:
@@ -292,23 +254,14 @@ class Committer:
         for row, pending in zip(work.unit.settled, work.commands, strict=True):
             if row.outcome == "refused":
                 log.info("commit.refused", **_about(pending), detail=row.detail)
-        if work.unit.waits and not work.error:
-            self._mailboxes.keep(work.address, len(work.unit.waits))
-        if work.error:
-            killer = work.commands[0]
-            self._park(killer.address, work.error)
-            self._troubles.note(killer.address.kind)
-            await self._bus.bury(killer.address, killer.body, {"Troupe-Error": work.error, "ce-id": killer.id})
+        await self.poison.committed(work)
         for inbox, reply in work.answers(verdict.first_position):
             await self._reply(inbox, reply)
 
     async def _known(self, work: Work, ids: Sequence[str]) -> None:
         """Some commands were settled before (a repetition, or this very batch before the connection was lost)."""
         known = [pending for pending in work.commands if pending.id in ids]
-        if work.error:  # This very quarantine may have been committed before the connection was lost.
-            parked = await self._until_stored(lambda: self._store.dead.parked_actor(work.address))
-            if parked is not None:
-                self._park(work.address, parked.reason)
+        await self._until_stored(lambda: self.poison.known(work))
         self._settle(known)
         self._again(work, known)
         asked = {p.id: p.envelope.reply_to for p in known if p.envelope.reply_to}
@@ -316,8 +269,9 @@ class Committer:
             kind = self._kinds.get(work.address.kind)
             later = kind is not None and bool(kind.later)
             told = await self._until_stored(lambda: self.asks.known(work.address.project, asked, later))
-            for inbox, reply in told:
-                await self._bus.reply(inbox, reply)
+            for id_, reply in told.items():
+                if reply is not None:
+                    await self._bus.reply(asked[id_], reply)
 
     def _again(self, work: Work, without: Sequence[Pending]) -> None:
         """The unit lost: forget the cached state and decide what is left of it anew, if it is ours still."""
@@ -329,15 +283,8 @@ class Committer:
         self._mailboxes.give_back(work.address, [p for p in work.commands if id(p) not in dropped])
         self._mailboxes.done(work.address, without)
 
-    def _park(self, address: Address, reason: str) -> None:
-        """The store has parked that actor."""
-        self._actors.drop(address)
-        self._mailboxes.park(address, reason, 0)
-        self._metrics.actors_parked.set(self._mailboxes.parked_count)
-
     def _settle(self, commands: Sequence[Pending]) -> None:
-        if self.suspects.any:
-            self.suspects.settled(commands)
+        self.poison.settled(commands)
         for pending in commands:
             if pending.sequence:
                 self._cursors.settle(partition_of(pending.address), pending.sequence, pending.generation)

@@ -1,8 +1,13 @@
 """Effect workers: claim a row, touch the world, write the outcome as a send under the same claim.
 
-A worker that dies leaves its claim to run out; another then performs again with the same key (repeatable work is paid
-twice, idempotent work is not). An effect always ends: when every attempt failed, the performer words the failure and
-the actor hears it. Work and its outcome never touch an actor's state. In a fork the record is asked first.
+- The row decides. A worker that dies leaves its claims to run out; another then performs again with the same key
+  (repeatable work is paid twice, idempotent work is not; what may happen once becomes a question for a human). Each
+  claim is renewed only while its own call runs, and a call whose claim was lost is cut as soon as that is known.
+- An effect ends with exactly one outcome, whatever becomes of its attempts: what it came to, or the performer's word
+  that it failed or was cancelled. A doubted one ends when a human has settled it (eventstore/effects.py).
+- A withdrawal is carried out once its order stands in the store, by whoever hears of it first; bells only hurry it.
+
+Work and its outcome never touch an actor's state. In a fork the record is asked first.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,22 +22,27 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from actors.runtime.chance import any_chance, new_uuid, spread
-from actors.runtime.kind import EffectCall, Performer
+from actors.runtime.endings import UNDECODABLE_S, Ending, Wording
+from actors.runtime.kind import EffectCall, Kinds, Performer
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ports import Bus, Clock
 from actors.runtime.record import Record
-from actors.runtime.turn import plain
+from actors.runtime.running_call import RunningCall
+from actors.runtime.taps import NoTaps, Tap, Taps
+from eventstore.effects import WITHDRAW
 from eventstore.store import ClaimedEffect, EffectOutcome, EventStore, StoreUnavailable
-from protocol.codec import BODY_BYTES_MAX, encode
+from protocol.codec import encode
 from protocol.message import Command, tag_of
 from protocol.subjects import partition_of
 
 CLAIM_TTL_S = 15.0
 HEARTBEAT_EVERY_S = CLAIM_TTL_S / 3
 SWEEP_EVERY_S = 2.0
-BACKOFF_FIRST_S = 0.5
-BACKOFF_S_MAX = 30.0
-OUTCOME_BYTES_MAX = BODY_BYTES_MAX // 2  # The event made of it must fit too.
+ORDERS_MAX = 500  # Carried out at once.
+DECIDED_MAX = 100  # Ended at once without being performed.
+STORE_FIRST_S = 0.5  # Until a store that was away is asked again,
+STORE_S_MAX = 30.0  # and longer each time up to this.
+LOOK_BELL = "runtime-look"  # Something was withdrawn or taken over: whoever runs it should look.
 
 T = TypeVar("T")
 log = structlog.get_logger("effects")
@@ -42,35 +52,33 @@ class EffectWorker:
     """Performs the effects of the kinds it has performers for."""
 
     def __init__(
-        self,
-        store: EventStore,
-        bus: Bus,
-        performers: Mapping[str, Performer],
-        clock: Clock,
-        metrics: RuntimeMetrics | None = None,
-        record: Record | None = None,
-        worker: UUID | None = None,
-        chance: Random | None = None,
-    ) -> None:
+        self, store: EventStore, bus: Bus, performers: Mapping[str, Performer], clock: Clock,
+        metrics: RuntimeMetrics | None = None, record: Record | None = None, worker: UUID | None = None,
+        chance: Random | None = None, kinds: Kinds | None = None, taps: Taps | None = None,
+    ) -> None:  # fmt: skip
         self._chance = chance or any_chance()
         self.worker = worker or new_uuid(self._chance)
-        self._record = record
+        self._record, self._kinds, self._taps = record, kinds, taps or NoTaps()
         self._store, self._bus, self._performers, self._clock = store, bus, performers, clock
         self._metrics = metrics or RuntimeMetrics()
         self._running = dict.fromkeys(performers, 0)
-        self._claims: dict[tuple[str, str], ClaimedEffect] = {}
+        self._ending = 0  # Effects that are ended without being performed.
+        self._calls: dict[tuple[str, str], RunningCall] = {}
+        self._claims = anyio.Lock()  # A heartbeat and a new claim of one effect must not overtake each other.
         self._decoders = {kind: msgspec.json.Decoder(p.work) for kind, p in performers.items()}
-        self._stirred = anyio.Event()
-        self._idle = anyio.Event()
+        self._stirred, self._looked_for, self._idle = anyio.Event(), anyio.Event(), anyio.Event()
         self._draining = False
 
     async def run(self) -> None:
-        await self._bus.on_effects(list(self._performers), self._stir)
+        self._running, self._ending, self._calls = dict.fromkeys(self._performers, 0), 0, {}
+        await self._bus.on_effects([*self._performers, WITHDRAW], self._stir)
+        await self._bus.on_effects([LOOK_BELL], self._look)
         async with anyio.create_task_group() as group:
             group.start_soon(self._heartbeat)
             while True:
                 self._stirred = anyio.Event()
                 try:
+                    await self._withdraw()
                     await self._claim(group)
                 except StoreUnavailable as error:
                     log.warning("effects.wait", error=str(error))
@@ -80,119 +88,198 @@ class EffectWorker:
     async def drain(self) -> None:
         """Take no new work; return when what runs has ended."""
         self._draining = True
-        while any(self._running.values()):
+        while self._ending or any(self._running.values()):
             self._idle = anyio.Event()
             await self._idle.wait()
 
     def _stir(self) -> None:
         self._stirred.set()
 
+    def _look(self) -> None:
+        self._looked_for.set()
+        self._stirred.set()
+
+    async def _withdraw(self) -> None:
+        """Carry out what orders there are; who runs what they mean is told to look."""
+        withdrawn = await self._store.effects.carry_out(ORDERS_MAX)
+        if withdrawn:
+            log.info("effects.withdrawn", kinds=withdrawn)
+            await self._bus.ring_effects([*withdrawn, LOOK_BELL])
+
     async def _claim(self, group: anyio.abc.TaskGroup) -> None:
+        if self._draining:
+            return
+        decided = DECIDED_MAX - self._ending
+        if self._performers and decided > 0:
+            kinds = list(self._performers)
+            for effect in await self._store.effects.claim_decided(kinds, self.worker, CLAIM_TTL_S, decided):
+                self._ending += 1
+                group.start_soon(self._end, effect)
         for kind, performer in self._performers.items():
             free = performer.concurrent_max - self._running[kind]
             if self._draining or free <= 0:
                 continue
-            for effect in await self._store.claim_effects([kind], self.worker, CLAIM_TTL_S, free):
-                known = _id_of(effect) in self._claims
-                self._claims[_id_of(effect)] = effect
-                if known:
-                    # It ran out while the store was away, and nobody else took it: what runs goes on under the new one.
-                    log.warning("effects.claim_renewed", key=effect.key)
-                    continue
-                self._running[kind] += 1
-                group.start_soon(self._perform, performer, effect)
+            async with self._claims:
+                for effect in await self._store.claim_effects([kind], self.worker, CLAIM_TTL_S, free):
+                    await self._begin(group, performer, effect)
+
+    async def _begin(self, group: anyio.abc.TaskGroup, performer: Performer, effect: ClaimedEffect) -> None:
+        running = self._calls.get(_id_of(effect))
+        if running is not None:
+            # It ran out while the store was away, and nobody else took it: what runs goes on under the new one.
+            running.effect = effect
+            log.warning("effects.claim_renewed", key=effect.key)
+            return
+        if effect.attempt > 1:
+            await self._bus.ring_effects([LOOK_BELL])  # Whoever had it may believe that it has it still.
+        self._running[performer.kind] += 1
+        call = RunningCall(effect, lambda: self._free(performer.kind))
+        self._calls[_id_of(effect)] = call
+        group.start_soon(self._perform, group, performer, call)
 
     async def _heartbeat(self) -> None:
+        """Renew the claims of what runs, and cut what was lost or withdrawn: in time, and when somebody says so."""
         while True:
-            await anyio.sleep(HEARTBEAT_EVERY_S)
-            if any(self._running.values()):
-                try:
-                    await self._store.extend_claims(self.worker, CLAIM_TTL_S)
-                except StoreUnavailable as error:
-                    log.warning("effects.heartbeat_missed", error=str(error))
+            self._looked_for = anyio.Event()
+            with anyio.move_on_after(HEARTBEAT_EVERY_S):
+                await self._looked_for.wait()
+            try:
+                async with self._claims:
+                    await self._hold()
+            except StoreUnavailable as error:
+                log.warning("effects.heartbeat_missed", error=str(error))
 
-    async def _perform(self, performer: Performer, effect: ClaimedEffect) -> None:
-        call = EffectCall(effect.address, effect.key, effect.at, effect.correlation, effect.attempt)
+    async def _hold(self) -> None:
+        running = list(self._calls.values())
+        if not running:
+            return
+        held = await self._store.effects.hold([call.effect for call in running], CLAIM_TTL_S)
+        for call in running:
+            claim = held.get(call.effect.claim)
+            if claim is None:
+                call.cut("claim_lost")
+            elif claim.withdrawn:
+                call.cut("withdrawn", claim.note)
+
+    async def _perform(self, group: anyio.abc.TaskGroup, performer: Performer, call: RunningCall) -> None:
+        effect = call.effect
         # In the context of this task alone: every line the performer writes says what it is about.
         bind_contextvars(correlation=effect.correlation, actor=str(effect.address), effect=effect.key)
-        running, started = self._metrics.effects_running.labels(performer.kind), anyio.current_time()
-        running.inc()
+        gauge, started = self._metrics.effects_running.labels(performer.kind), anyio.current_time()
+        gauge.inc()
         try:
-            ended, outcome = await self._attempt(performer, call, effect)
-            seconds = anyio.current_time() - started
-            if outcome is not None and not await self._finish(effect, outcome):
-                ended = "claim_lost"
-            self._metrics.attempted(performer.kind, ended, seconds)
-            log.info("effects.ended", kind=performer.kind, ended=ended, attempt=call.attempt, seconds=round(seconds, 3))
+            tap = self._taps.open(effect.address, effect.key, effect.attempt, performer.kind)
+            ending = await self._attempt(group, performer, call, tap)
+            ended = await self._write(lambda: call.effect, ending, tap)
+            self._note(performer.kind, effect, ended, ending, anyio.current_time() - started)
         finally:
-            running.dec()
-            self._running[performer.kind] -= 1
-            del self._claims[_id_of(effect)]
-            self._idle.set()
-            self._stirred.set()
+            gauge.dec()
+            if self._calls.get(_id_of(effect)) is call:
+                del self._calls[_id_of(effect)]
+            call.leave()
 
-    async def _attempt(
-        self, performer: Performer, call: EffectCall, effect: ClaimedEffect
-    ) -> tuple[str, Command | None]:
-        """How the attempt ended, with the outcome, or None when the effect was given back for another attempt."""
+    async def _attempt(self, group: anyio.abc.TaskGroup, performer: Performer, call: RunningCall, tap: Tap) -> Ending:
+        """How the attempt ended."""
+        effect = call.effect
+        wording = self._wording(performer, effect, tap)
+        if wording is None:
+            return Ending("undecodable", again_s=UNDECODABLE_S, tried=False)
+        if (record := self._record) is not None:
+            answer = await self._until_stored(lambda: record.answer(performer, wording.call, wording.work, effect.body))
+            if answer is not None:
+                return Ending("recorded", answer)
+        unperformed = wording.unperformed(effect)
+        if unperformed is not None:
+            return unperformed
+        ended = await call.run(group, lambda: performer.perform(wording.call, wording.work), performer.timeout_s)
+        if ended.cut:
+            self._metrics.effect_cut(performer.kind, ended.cut, ended.abandoned)
+            log.warning("effects.cut", kind=performer.kind, cut=ended.cut, abandoned=ended.abandoned, why=ended.why)
+        return wording.ending(effect, ended, self._chance)
+
+    async def _end(self, effect: ClaimedEffect) -> None:
+        """End an effect that was withdrawn, or that a human has settled."""
+        bind_contextvars(correlation=effect.correlation, actor=str(effect.address), effect=effect.key)
+        performer, started = self._performers[effect.effect_kind], anyio.current_time()
+        try:
+            tap = self._taps.open(effect.address, effect.key, effect.attempt + 1, performer.kind)
+            ending = await self._decided(performer, effect, tap)
+            ended = await self._write(lambda: effect, ending, tap)
+            self._note(performer.kind, effect, ended, ending, anyio.current_time() - started)
+        finally:
+            self._ending -= 1
+            self._idle.set()
+
+    async def _decided(self, performer: Performer, effect: ClaimedEffect, tap: Tap) -> Ending:
+        wording, record = self._wording(performer, effect, tap), self._record
+        if wording is None:
+            return Ending("undecodable", again_s=UNDECODABLE_S)
+        if record is not None and effect.state == "withdrawn":
+            # In the original it may have been done before its withdrawal reached it.
+            known = await self._until_stored(lambda: record.known(wording.call, effect.body))
+            if known is not None:
+                return Ending("recorded", known)
+        return wording.decided(effect)
+
+    def _wording(self, performer: Performer, effect: ClaimedEffect, tap: Tap) -> Wording | None:
+        """None for work that is not ours to decode: another version wrote it, and one that can will take it."""
         try:
             work = self._decoders[performer.kind].decode(effect.body)
         except msgspec.DecodeError as error:
-            # Not ours to decode: another version wrote it, and one that can will take it.
             log.error("effects.undecodable", key=effect.key, error=str(error))
-            await self._until_stored(lambda: self._store.retry_effect(self._current(effect), BACKOFF_S_MAX))
-            return "undecodable", None
-        if (record := self._record) is not None:
-            answer = await self._until_stored(lambda: record.answer(performer, call, work, effect.body))
-            if answer is not None:
-                return "recorded", answer
-        if effect.safety == "once" and call.attempt > 1:
-            words = "an earlier attempt did not come back; what it did is unknown"
-            return "given_up", performer.give_up(call, work, words)
-        try:
-            with anyio.fail_after(performer.timeout_s):
-                outcome = await performer.perform(call, work)
-            _check_size(outcome)
-            return "done", outcome
-        except Exception as error:  # noqa: BLE001 - whatever a performer raises is a failed attempt, told to its actor
-            words = plain(f"{type(error).__name__}: {error}")
-        log.warning("effects.attempt_failed", key=effect.key, kind=performer.kind, attempt=call.attempt, error=words)
-        if call.attempt >= performer.attempts_max or effect.safety == "once":
-            return "given_up", performer.give_up(call, work, words)
-        delay_s = spread(self._chance, min(BACKOFF_FIRST_S * 2 ** (call.attempt - 1), BACKOFF_S_MAX))
-        await self._until_stored(lambda: self._store.retry_effect(self._current(effect), delay_s))
-        return "retried", None
+            return None
+        attempt = max(1, effect.attempt)
+        call = EffectCall(effect.address, effect.key, effect.at, effect.correlation, attempt, tap)
+        return Wording(performer, self._kinds, call, work)
 
-    async def _finish(self, effect: ClaimedEffect, command: Command) -> bool:
-        """Write the outcome; False when another worker has the effect now."""
-        outcome = EffectOutcome(tag_of(command), encode(command), self._clock())
-        partition = partition_of(effect.address)
-        if await self._until_stored(lambda: self._store.finish_effect(self._current(effect), outcome, partition)):
-            await self._bus.ring([effect.address])
-            return True
-        log.warning("effects.claim_lost", key=effect.key)
-        return False
+    async def _write(self, current: Callable[[], ClaimedEffect], ending: Ending, tap: Tap) -> str:
+        """Have the store know the ending, under the claim that is `current`; its name, or "claim_lost" when another
+        worker has the effect now."""
+        store, partition = self._store, partition_of(current().address)
+        if ending.outcome is not None:
+            outcome = self._told(ending.outcome)
+            held = await self._until_stored(lambda: store.finish_effect(current(), outcome, partition))
+            if held:
+                tap.end()
+        elif ending.doubt:
+            told = None if ending.told is None else self._told(ending.told)
+            held = await self._until_stored(lambda: store.effects.doubt(current(), ending.doubt, told, partition))
+        elif (wait_s := ending.again_s) is not None:
+            held = await self._until_stored(lambda: store.retry_effect(current(), wait_s, ending.tried))
+        else:
+            held = False
+        if held and ending.again_s is None:
+            await self._bus.ring([current().address])
+        return ending.ended if held else "claim_lost"
 
-    def _current(self, effect: ClaimedEffect) -> ClaimedEffect:
-        """The effect under the claim this worker has now."""
-        return self._claims[_id_of(effect)]
+    def _told(self, command: Command) -> EffectOutcome:
+        return EffectOutcome(tag_of(command), encode(command), self._clock())
+
+    def _note(self, kind: str, effect: ClaimedEffect, ended: str, ending: Ending, seconds: float) -> None:
+        self._metrics.attempted(kind, ended, seconds)
+        if ending.nonsense:
+            self._metrics.effects_nonsense.labels(kind).inc()
+        tell = log.info if ended in ("done", "recorded", "settled") else log.warning
+        tell(
+            "effects.ended", kind=kind, ended=ended, attempt=effect.attempt, seconds=round(seconds, 3),
+            **({"error": ending.error} if ending.error else {}),
+        )  # fmt: skip
+
+    def _free(self, kind: str) -> None:
+        self._running[kind] -= 1
+        self._idle.set()
+        self._stirred.set()
 
     async def _until_stored(self, call: Callable[[], Awaitable[T]]) -> T:
-        delay_s = BACKOFF_FIRST_S
+        delay_s = STORE_FIRST_S
         while True:
             try:
                 return await call()
             except StoreUnavailable as error:
                 log.warning("effects.store_waits", error=str(error))
-                await anyio.sleep(delay_s)
-                delay_s = min(delay_s * 2, BACKOFF_S_MAX)
+                await anyio.sleep(spread(self._chance, delay_s))
+                delay_s = min(delay_s * 2, STORE_S_MAX)
 
 
 def _id_of(effect: ClaimedEffect) -> tuple[str, str]:
     return effect.address.project, effect.key
-
-
-def _check_size(outcome: Command) -> None:
-    size = len(encode(outcome))
-    if size > OUTCOME_BYTES_MAX:
-        raise ValueError(f"{tag_of(outcome)} has {size} bytes, limit {OUTCOME_BYTES_MAX}; store big content as a blob")

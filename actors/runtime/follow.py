@@ -7,13 +7,14 @@ A turn and a re-enactment of it come to the same, since both ask here: ids are m
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from actors.runtime.kind import Answer, Cancel, Effect, Reaction, Send, Timer
+from actors.runtime.kind import Answer, Cancel, CancelEffect, Effect, Reaction, Send, Timer
+from eventstore.effects import DEADLINE, WITHDRAW, Order
 from eventstore.store import Answer as NewAnswer
 from eventstore.store import NewEffect, NewSend, NewTimer
 from protocol.codec import BODY_BYTES_MAX, encode
 from protocol.message import Command, Event, tag_of
 from protocol.reply import Reply
-from protocol.subjects import Address, check_address, partition_of
+from protocol.subjects import Address, check_address, check_token, partition_of
 
 Followed = NewSend | NewTimer | Cancel | NewEffect | NewAnswer
 
@@ -37,8 +38,25 @@ def followed(
             case Answer(ask, body):
                 reply = Reply("accepted", ask, str(address), events=(cause,), answer=body)
                 yield NewAnswer(ask, checked(f"the answer to {ask}", encode(reply)))
-            case Effect(kind, work, safety):
-                yield NewEffect(f"{cause}.{n}", kind, safety, encode(work), now, correlation, cause)
+            case Effect(kind, work, safety, name, deadline_s):
+                key = effect_key(f"{cause}.{n}", name)
+                yield NewEffect(key, kind, safety, encode(work), now, correlation, cause)
+                if deadline_s is not None:
+                    order = Order(f"cancelled: not done within {deadline_s:g} s", key=key)
+                    yield _order(f"{key}:deadline", DEADLINE, order, now + timedelta(seconds=deadline_s), correlation)
+            case CancelEffect(name):
+                check_token("effect name", name)
+                order = Order("cancelled: it was withdrawn", name=name, version=version, place=n)
+                yield _order(f"{cause}.{n}", WITHDRAW, order, now, correlation)
+
+
+def effect_key(place: str, name: str) -> str:
+    """The key of an effect that was wanted there ("tools/t1@3.0"), under its own name if it has one. ValueError."""
+    return f"{place}:{check_token('effect name', name)}" if name else place
+
+
+def _order(key: str, kind: str, order: Order, at: datetime, correlation: str) -> NewEffect:
+    return NewEffect(key, kind, "idempotent", encode(order), at, correlation, key.partition(".")[0])
 
 
 def encoded(message: Event | Command) -> tuple[str, bytes]:

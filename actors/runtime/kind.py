@@ -13,6 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from actors.runtime.retry import USUAL, Retry
+from actors.runtime.taps import SILENT, Tap
 from protocol.codec import Vocabulary
 from protocol.message import Command, Event, tag_of
 from protocol.subjects import Address
@@ -49,11 +51,25 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Work in the world for the performer of that kind. Repeatable work may be paid twice after a crash."""
+    """Work in the world for the performer of that kind. Repeatable work may be paid twice after a crash.
+
+    With a `name` it can be withdrawn. What has not ended `deadline_s` seconds after it was wanted is withdrawn by
+    itself: a waiting one is not begun, a running one is cut.
+    """
 
     kind: str
     work: msgspec.Struct
     safety: Safety
+    name: str = ""
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelEffect:
+    """Withdraw this actor's effects with that name that were wanted before and have not ended. Their outcome, the
+    performer's `give_up`, says that they were cancelled; or what they came to, if that was sooner."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class Answer:
     body: msgspec.Struct
 
 
-Reaction = Send | Timer | Cancel | Effect | Answer
+Reaction = Send | Timer | Cancel | Effect | CancelEffect | Answer
 
 
 @dataclass(frozen=True)
@@ -117,26 +133,39 @@ class Kind(Generic[S]):
             digest = hashlib.sha256(msgspec.json.encode(described, order="deterministic")).hexdigest()
             object.__setattr__(self, "state_schema", f"{self.state_version}:{digest}")
 
+    @property
+    def decides(self) -> frozenset[str]:
+        """Every command it can still decide, by tag: its own and the retired ones that lead to them. What is under way
+        when new code takes over must be among them (`troupe upgrade check` says so beforehand)."""
+        return self.command_vocabulary.tags
+
     def _leading_to(self, classes: Iterable[type[Command] | type[Event]]) -> tuple[Upcast, ...]:
         return leading_to({tag_of(cls) for cls in classes}, self.retired)
 
 
 @dataclass(frozen=True, slots=True)
 class EffectCall:
-    """Who wants the work and under which key. `key` is the idempotency key; `attempt` counts from 1."""
+    """Who wants the work and under which key. `key` is the idempotency key; `attempt` counts from 1. What is emitted
+    to the `tap` can be read while the effect runs (taps.py)."""
 
     address: Address
     key: str
     at: datetime
     correlation: str
     attempt: int
+    tap: Tap = SILENT
 
 
 @dataclass(frozen=True)
 class Performer:
     """How one kind of effect is done. `give_up` words the outcome when every attempt failed: an effect always ends.
 
-    At most `concurrent_max` run at once in a process; an attempt that takes longer than `timeout_s` has failed.
+    At most `concurrent_max` run at once in a process; an attempt that takes longer than `timeout_s` is cut and has
+    failed. `retry` says when the next one is made.
+
+    Of work of the class `once` nobody may guess what an attempt did that did not come back: a human is asked, and the
+    actor hears `unknown` meanwhile (None: nothing). `done` words the outcome when the human's answer is that it was
+    done (None: `give_up` does, in those words); the text is the human's own.
     """
 
     kind: str
@@ -146,6 +175,9 @@ class Performer:
     concurrent_max: int
     attempts_max: int
     timeout_s: float
+    retry: Retry = USUAL
+    unknown: Callable[[EffectCall, Any], Command] | None = None
+    done: Callable[[EffectCall, Any, str], Command] | None = None
 
 
 Kinds = Mapping[str, Kind[Any]]

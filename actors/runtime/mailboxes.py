@@ -42,7 +42,8 @@ class Mailboxes:
         self._kept: dict[Address, int] = {}  # Of parked actors whose commands the store keeps: how many those are.
         self._paused: dict[int, set[Address]] = {}  # Partitions that are let go, with who would be ready in them.
         self._stirred = anyio.Event()
-        self.waiting = 0
+        self.waiting = 0  # Commands, and
+        self.bytes = 0  # those of their bodies.
 
     def put(self, pending: Pending) -> None:
         """Queue a command. An outbox row that is queued already is not queued twice; one for a parked actor is left in
@@ -59,6 +60,7 @@ class Mailboxes:
         withdraws = box.withdraw(pending.command.id) if isinstance(pending.command, CancelCommand) else None
         box.put(pending, rank(pending, self._arrivals), withdraws)
         self.waiting += 1
+        self.bytes += len(pending.body)
         self._make_ready(pending.address)
 
     def take(self, address: Address, limit: int) -> list[Pending]:
@@ -71,7 +73,7 @@ class Mailboxes:
         while box is not None and box.size and len(taken) < limit and (id_ := box.peek().id) not in ids:
             ids.add(id_)
             taken.append(box.pop())
-        self.waiting -= len(taken)
+        self._less(taken)
         return taken
 
     def give_back(self, address: Address, commands: Iterable[Pending]) -> None:
@@ -81,6 +83,7 @@ class Mailboxes:
         for pending in reversed(kept):
             self._front -= 1
             box.put_back(pending, self._front)
+            self.bytes += len(pending.body)
         self.waiting += len(kept)
 
     def done(self, address: Address, settled: Iterable[Pending]) -> None:
@@ -175,6 +178,10 @@ class Mailboxes:
         for address in list(self._boxes):
             self._drop(address, lambda pending: pending.outbox_id == 0)
 
+    def _less(self, gone: Collection[Pending]) -> None:
+        self.waiting -= len(gone)
+        self.bytes -= sum(len(pending.body) for pending in gone)
+
     def _make_ready(self, address: Address) -> None:
         if self._paused and (paused := self._paused.get(partition_of(address))) is not None:
             paused.add(address)
@@ -187,7 +194,7 @@ class Mailboxes:
         if box is not None:
             dropped = box.drop(unwanted)
             self._rows.difference_update(pending.outbox_id for pending in dropped)
-            self.waiting -= len(dropped)
+            self._less(dropped)
         if box is None or not box.size:
             self._boxes.pop(address, None)
             self._ready.pop(address, None)

@@ -84,6 +84,13 @@ class RuntimeMetrics:
         self._effects = self._counter("effects", "Attempts at effects that ended.", "effect", "outcome")
         self._effect_seconds = self._histogram("effect_seconds", "One attempt.", "effect", buckets=_LONG_SECONDS)
         self.effects_running = self._gauge("effects_running", "Effects being performed now.", "effect")
+        self._effect_cuts = self._counter(
+            "effect_cuts", "Attempts at effects that were cut while they ran, by why.", "effect", "outcome"
+        )
+        self.effects_nonsense = self._counter(
+            "effects_nonsense", "Attempts at effects that answered with what their actor cannot hear.", "effect"
+        )
+        self._tap_chunks = self._counter("tap_chunks", "Chunks that effects emitted, by their fate.", "effect", "outcome")
 
     def committed(self, batch: Batch, seconds: float) -> None:
         """The store has answered a batch. One without units only moves cursors and is no news."""
@@ -136,9 +143,20 @@ class RuntimeMetrics:
         self._asks_expired.labels(self._kind(kind)).inc()
 
     def attempted(self, effect: str, outcome: str, seconds: float) -> None:
-        """An attempt at an effect has ended: done, given_up, retried, undecodable or claim_lost."""
+        """An attempt at an effect has ended: done, given_up, retried, undecodable, claim_lost, or recorded (a fork);
+        or the effect without one: cancelled, settled (by a human), unknown (a human is asked)."""
         self._effects.labels(effect, outcome).inc()
         self._effect_seconds.labels(effect).observe(seconds)
+
+    def effect_cut(self, effect: str, cut: str, abandoned: bool) -> None:
+        """An attempt was cut: timeout, withdrawn or claim_lost; it may go on all the same (`abandoned`)."""
+        self._effect_cuts.labels(effect, cut).inc()
+        if abandoned:
+            self._effect_cuts.labels(effect, "abandoned").inc()
+
+    def tapped(self, effect: str, fate: str, count: int = 1) -> None:
+        """Chunks of a tap were published or dropped."""
+        self._tap_chunks.labels(effect, fate).inc(count)
 
     def _kind(self, kind: str) -> str:
         return kind if kind in self._kinds else UNKNOWN_KIND

@@ -11,7 +11,6 @@ import json
 from datetime import UTC, datetime
 from typing import Self
 
-import anyio
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
@@ -42,8 +41,9 @@ class NatsFeed:
         self._lost = ""
         # A plain future, and one timer for many waits: a turn of a quiet actor waits for little else than this.
         self._waiter: asyncio.Future[None] | None = None
-        self._heard_at = anyio.current_time()
-        self._watch = asyncio.get_running_loop().call_later(SILENCE_S_MAX, self._listen_for_silence)
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._watch = self._loop.call_later(SILENCE_S_MAX, self._listen_for_silence)
 
     @classmethod
     async def open(cls, client: Client, stream: str, consumer: str) -> Self:
@@ -61,7 +61,7 @@ class NatsFeed:
             if self._lost:
                 raise FeedLost(self._lost)
             # Before the pull: what comes during it must not be waited for again.
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._pull()
             await self._waiter
         messages, self._queue = self._queue, []
@@ -87,11 +87,11 @@ class NatsFeed:
             self._waiter.set_result(None)
 
     def _listen_for_silence(self) -> None:
-        ends_in_s = self._heard_at + SILENCE_S_MAX - anyio.current_time()
+        ends_in_s = self._heard_at + SILENCE_S_MAX - self._loop.time()
         if ends_in_s <= 0:
             self.lose(f"no word from NATS for {SILENCE_S_MAX} s")
         else:
-            self._watch = asyncio.get_running_loop().call_later(ends_in_s, self._listen_for_silence)
+            self._watch = self._loop.call_later(ends_in_s, self._listen_for_silence)
 
     async def _pull(self) -> None:
         if self._lost or self._asked > PULL_MESSAGES // 2:
@@ -108,7 +108,7 @@ class NatsFeed:
             raise FeedLost(f"cannot pull: {error}") from error
 
     def _receive(self, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
-        self._heard_at = anyio.current_time()
+        self._heard_at = self._loop.time()
         if not reply.startswith(ACK_PREFIX):  # Not the header: a publisher may send one named Status.
             self._on_status(headers)
         elif not self._lost:

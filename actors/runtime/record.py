@@ -33,13 +33,18 @@ class Record:
     async def answer(self, performer: Performer, call: EffectCall, work: Any, body: bytes) -> Command | None:
         """The outcome of that work (whose bytes are `body`); None: perform it. StoreUnavailable when the record cannot
         be read now."""
+        known = await self.known(call, body)
+        if known is not None or self._live:
+            return known
+        log.info("record.nothing", key=call.key, kind=performer.kind)
+        return performer.give_up(call, work, NOTHING_RECORDED)
+
+    async def known(self, call: EffectCall, body: bytes) -> Command | None:
+        """What that work came to in the original, if that is recorded. StoreUnavailable."""
         recorded = await self._forks.recorded(call.address.project, call.key)
         if recorded is not None and recorded.work == hashlib.sha256(body).digest():
             try:
                 return self._kinds[call.address.kind].command_vocabulary.decode(recorded.body, recorded.type)
             except Malformed as error:
                 log.warning("record.unreadable", key=call.key, error=str(error))
-        if self._live:
-            return None
-        log.info("record.nothing", key=call.key, kind=performer.kind, other_work=recorded is not None)
-        return performer.give_up(call, work, NOTHING_RECORDED)
+        return None

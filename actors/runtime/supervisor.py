@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from actors.runtime.activation import CacheLimits
 from actors.runtime.chance import any_chance, new_uuid
@@ -26,10 +27,14 @@ from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ownership import Ownership
 from actors.runtime.ports import Bus, Clock
 from actors.runtime.pressure import Pressure
+from actors.runtime.progress import Progress
 from actors.runtime.record import Record
 from actors.runtime.score import Score
 from actors.runtime.sealing import Sealer
 from actors.runtime.services import Eraser, Sweeper, Timekeeper
+from actors.runtime.supervision import nothing, supervised
+from actors.runtime.taps import NoTaps, Taps
+from actors.runtime.watchdog import Watchdog
 from eventstore.forking import Fork
 from eventstore.keyring import Keyring
 from eventstore.store import EventStore, StoreError
@@ -47,9 +52,10 @@ log = structlog.get_logger("supervisor")
 class Runtime:
     """A running process of the company."""
 
-    def __init__(self, worker: EffectWorker, ownership: Ownership) -> None:
+    def __init__(self, worker: EffectWorker, ownership: Ownership, progress: Progress) -> None:
         self.worker = worker
         self.ownership = ownership
+        self.progress = progress
 
     async def drain(self) -> None:
         """Start no new effects; wait for the running ones, at most DRAIN_S_MAX."""
@@ -65,19 +71,25 @@ class Process:
     def __init__(
         self, store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
         metrics: RuntimeMetrics, sealer: Sealer, fork: Fork | None, chance: Random, cache: CacheLimits | None,
+        watchdog: Watchdog | None, taps: Taps,
     ) -> None:  # fmt: skip
+        self.metrics = metrics
         me = Worker(new_uuid(chance), alone, tuple(sorted(performers)), gethostname(), os.getpid())
         cursors, mailboxes = Cursors(), Mailboxes()
         pressure = Pressure(mailboxes, cursors, bus, metrics)
         self.ownership = Ownership(store, bus, me, chance, metrics)
         timekeeper = Timekeeper(store, bus, self.ownership.held)
         self.committer = Committer(
-            store, bus, kinds, mailboxes, cursors, self.ownership, clock, timekeeper.changed, metrics, pressure, cache
-        )
+            store, bus, kinds, mailboxes, cursors, self.ownership, clock, timekeeper.changed, metrics, pressure, cache,
+            watchdog,
+        )  # fmt: skip
+        poison = self.committer.poison
+        self.progress = Progress(store, mailboxes, self.committer, metrics)
         record = Record(store.forks, kinds, fork.live) if fork else None
         score = Score(store, bus, mailboxes, tuple(performers)) if fork else None
-        self.worker = EffectWorker(store, bus, performers, clock, metrics, record, me.id, chance)
-        intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, sealer, score, pressure)
+        self.worker = EffectWorker(store, bus, performers, clock, metrics, record, me.id, chance, kinds, taps)
+        intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, sealer, score, pressure, poison.learn)
+        self.ownership.watch(poison.suspects.gained, poison.suspects.lost)
         self.ownership.watch(intake.gained, intake.lost)
         self.ownership.watch(lambda _: timekeeper.changed(), self.committer.lost)
         self.ownership.watch(lambda _: self.committer.asks.changed(), lambda _: None)
@@ -92,9 +104,23 @@ class Process:
             "timekeeper": timekeeper.run,
             "asks": self.committer.asks.run,
             "effects": self.worker.run,
+            "taps": taps.run,
+            "progress": self.progress.run,
         }
+        if watchdog is not None:
+            self.services["watchdog"] = watchdog.run
         if score is not None:
             self.services["score"] = score.run
+
+    def start(self, group: TaskGroup) -> None:
+        """Run the services in `group`. What decides or owns begins afresh after a failure: it lets go of everything,
+        and gains it again as the store has it."""
+        for name, service in self.services.items():
+            afresh = self._let_go if name in ("ownership", "committer") else nothing
+            supervised(group, name, service, self.metrics, afresh)
+
+    def _let_go(self) -> None:
+        self.ownership.lose(list(self.ownership.held))
 
     async def hand_over(self) -> None:
         """Whoever comes next need not wait for the leases to run out, nor read again what is settled."""
@@ -113,26 +139,28 @@ class Process:
 async def running(
     store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
     metrics: RuntimeMetrics | None = None, keyring: Keyring | None = None, fork: Fork | None = None,
-    chance: Random | None = None, cache: CacheLimits | None = None,
+    chance: Random | None = None, cache: CacheLimits | None = None, watchdog: Watchdog | None = None,
+    taps: Taps | None = None,
 ) -> AsyncGenerator[Runtime]:  # fmt: skip
     """Be one process of the company until the block ends. `alone`: this one holds its state folder's lock, so a
     forerunner is dead, and its leases and effect claims are taken over at once; others may join. Without a keyring
     personal text is refused. In a `fork` the original's order of commands is kept, and its record answers effects.
-    `chance` draws ids and spreads retries; `cache` bounds the memory of actors."""
+    `chance` draws ids and spreads retries; `cache` bounds the memory of actors. The `watchdog` ends the process when it
+    stands still. What effects say while they run goes to `taps`. ServiceFailed when a service fails again and again."""
     metrics = metrics or RuntimeMetrics(kinds=kinds)
     process = Process(
-        store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance(), cache
-    )
+        store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance(), cache,
+        watchdog, taps or NoTaps(),
+    )  # fmt: skip
     if alone:
         others = [w.id for w in (await store.workers.roster()).workers if not w.alone]
         freed = await store.release_claims([process.ownership.worker.id, *others])
         log.info("supervisor.took_over", effects=freed)
-    runtime = Runtime(process.worker, process.ownership)
+    runtime = Runtime(process.worker, process.ownership, process.progress)
     try:
         await process.ownership.join()
         async with anyio.create_task_group() as group:
-            for service in process.services.values():
-                group.start_soon(service)
+            process.start(group)
             try:
                 yield runtime
             finally:

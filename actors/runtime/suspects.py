@@ -3,9 +3,9 @@
 When a partition is gained whose owner did not let it go, all that waited in it at that moment is suspected: any of it
 may be what killed that process. Before a suspect is run, its attempt is counted in the store. Those that were never
 counted run as ever, many in one commit; should one of them kill this process too, all of them are counted by then, and
-from then on each of them runs in a commit of its own. So the killer alone is tried again and again: past ATTEMPTS_MAX it
-is quarantined unheard, and its actor parked. What is settled is no suspect any more, and a partition whose old commands
-are all settled is like any other: on the usual path nothing is counted.
+from then on each of them runs in a commit of its own. So the killer alone is tried again and again, and past
+ATTEMPTS_MAX it is quarantined unheard, its actor parked. What is settled is no suspect any more, and a partition whose
+old commands are all settled is like any other: on the usual path nothing is counted.
 
 An attempt is counted once in a process's time with a partition, however often it is decided again there. A process that
 died of something else (a signal, its machine) leaves counts too; they go when what they count is settled.

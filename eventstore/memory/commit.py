@@ -18,6 +18,7 @@ def commit_batch(tables: Tables, batch: Batch, now: datetime) -> tuple[Verdict, 
     link = len(tables.links) + any(batch.units[n].events for n in winners)
     for n in winners:
         verdicts[n] = _write(tables, batch.units[n], now, link)
+    tables.carry([(batch.units[n], verdicts[n].first_position) for n in winners], now)
     tables.seal(before)
     kept = {unit.partition for unit, v in zip(batch.units, verdicts, strict=True) if v.status != "committed"}
     for fence in batch.fences:
@@ -29,9 +30,6 @@ def commit_batch(tables: Tables, batch: Batch, now: datetime) -> tuple[Verdict, 
 
 def _judge(tables: Tables, batch: Batch, unit: Unit, now: datetime) -> Verdict:
     """The verdict of a unit as if it were alone in the batch."""
-    late = tuple(c.id for c in unit.settled if c.deadline is not None and c.deadline < now)
-    if late:
-        return Verdict("expired", known=late)
     partition = tables.partitions.get(unit.partition)
     fence = next((f for f in batch.fences if f.partition == unit.partition), None)
     if partition is None or fence is None or not partition.held_by(fence):
@@ -44,6 +42,9 @@ def _judge(tables: Tables, batch: Batch, unit: Unit, now: datetime) -> Verdict:
     )
     if known:
         return Verdict("known", known=known)
+    late = tuple(c.id for c in unit.settled if c.deadline is not None and c.deadline < now)
+    if late:
+        return Verdict("expired", known=late)
     if unit.expected is not None and unit.expected != tables.version(unit.address):
         return Verdict("conflict")
     return Verdict("committed")

@@ -203,6 +203,12 @@ def _forked(origin: Tables, fork: Fork) -> Tables:
         whole = tables.links[-1].last_position if tables.links else 0
         tables.seal(whole, origin.links[len(tables.links)].at)
     tables.recorded = _outcomes(origin, tables)
+    tables.parked = {address: row for address, row in origin.parked.items() if row.position <= fork.position}
+    tables.parked_commands = {
+        number: row
+        for number, row in origin.parked_commands.items()
+        if row.position <= fork.position and row.waiting.address in tables.parked
+    }
     for address, stream in origin.streams.items():
         version = tables.version(address)
         if stream.fenced and stream.version > version:

@@ -5,7 +5,7 @@ For simulations and tests that need no server. One event loop; every call is ato
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from anyio.lowlevel import checkpoint
 
@@ -17,7 +17,9 @@ from eventstore.memory.asks import MemoryAsks
 from eventstore.memory.blobs import MemoryBlobs
 from eventstore.memory.commit import commit_batch
 from eventstore.memory.dead import MemoryDead
+from eventstore.memory.effects import MemoryEffects, claim_rows
 from eventstore.memory.fork import MemoryForks
+from eventstore.memory.histories import MemoryHistories
 from eventstore.memory.leases import MemoryLeases
 from eventstore.memory.reading import MemoryLog
 from eventstore.memory.snapshots import MemorySnapshots
@@ -57,6 +59,8 @@ class MemoryStore(MemoryLog):
         self.workers = MemoryWorkers(self._tables, now)
         self.dead = MemoryDead(self._tables, now, self._ring)
         self.leases = MemoryLeases(self._tables, now)
+        self.histories = MemoryHistories(self._tables)
+        self.effects = MemoryEffects(self._tables, now)
         self.asks = MemoryAsks(self._tables, now)
         self.forks = MemoryForks(self._tables, now, self._forked)
 
@@ -119,8 +123,10 @@ class MemoryStore(MemoryLog):
             for (owner, id_, outbox_id), row in self._tables.inbox.items()
             if owner == project and id_ in wanted
         ]
-        # An external command comes last, so that it wins over an outcome of the same name.
-        return {row.id: row for _, row in sorted(rows, key=lambda pair: -pair[0])}
+        # What comes last wins: an external command over an outcome of the same name, and over both what became of a
+        # command that had broken its actor or waited for it, and was decided after all.
+        rows.sort(key=lambda pair: (pair[1].outcome not in ("quarantined", "parked"), -pair[0]))
+        return {row.id: row for _, row in rows}
 
     async def pending_sends(self, to: Collection[Address], limit: int) -> list[PendingSend]:
         await checkpoint()
@@ -130,24 +136,15 @@ class MemoryStore(MemoryLog):
     async def overdue_sends(self, partitions: Collection[int], older_than_s: float, limit: int) -> list[Address]:
         await checkpoint()
         before = self._now() - timedelta(seconds=older_than_s)
-        overdue = (w for w in self._tables.outbox.values() if w.partition in partitions and w.written_at < before)
+        waiting = (w for w in self._tables.outbox.values() if w.send.to not in self._tables.parked)
+        overdue = (w for w in waiting if w.partition in partitions and w.written_at < before)
         return list(dict.fromkeys(w.send.to for w in overdue))[:limit]
 
     async def claim_effects(
         self, kinds: Collection[str], worker: UUID, ttl_s: float, limit: int
     ) -> list[ClaimedEffect]:
         await checkpoint()
-        now = self._now()
-        free = [row for row in self._tables.effects.values() if row.effect.effect_kind in kinds and row.free(now)]
-        free.sort(key=lambda row: (row.effect.at, row.effect.key))
-        return [_claim(row, worker, now + timedelta(seconds=ttl_s)) for row in free[:limit]]
-
-    async def extend_claims(self, worker: UUID, ttl_s: float) -> int:
-        await checkpoint()
-        rows = [row for row in self._tables.effects.values() if row.worker == worker]
-        for row in rows:
-            row.claimed_until = self._now() + timedelta(seconds=ttl_s)
-        return len(rows)
+        return claim_rows(self._tables, self._now(), kinds, worker, ttl_s, limit, ("", "again"))
 
     async def release_claims(self, keep: Collection[UUID]) -> int:
         await checkpoint()
@@ -161,6 +158,7 @@ class MemoryStore(MemoryLog):
         if self._claimed(effect) is None:
             return False
         del self._tables.effects[effect.address.project, effect.key]
+        self._tables.effects.pop((effect.address.project, f"{effect.key}:deadline"), None)
         sender = f"{effect.address.kind}/{effect.address.name}"
         send = PendingSend(
             self._tables.next_id(), f"{effect.key}:outcome", effect.address, sender, outcome.type, outcome.body,
@@ -169,12 +167,13 @@ class MemoryStore(MemoryLog):
         self._tables.send(send, partition, self._now())
         return True
 
-    async def retry_effect(self, effect: ClaimedEffect, delay_s: float) -> bool:
+    async def retry_effect(self, effect: ClaimedEffect, delay_s: float, tried: bool = True) -> bool:
         await checkpoint()
         row = self._claimed(effect)
         if row is None:
             return False
         row.give_back()
+        row.attempts -= 0 if tried else 1
         row.due = self._now() + timedelta(seconds=delay_s)
         return True
 
@@ -212,14 +211,6 @@ class MemoryStore(MemoryLog):
     def _claimed(self, effect: ClaimedEffect) -> EffectRow | None:
         row = self._tables.effects.get((effect.address.project, effect.key))
         return row if row is not None and row.claim == effect.claim else None
-
-
-def _claim(row: EffectRow, worker: UUID, until: datetime) -> ClaimedEffect:
-    row.worker, row.claim, row.claimed_until, row.attempts = worker, uuid4(), until, row.attempts + 1
-    e = row.effect
-    return ClaimedEffect(
-        row.address, e.key, e.effect_kind, e.safety, e.body, e.at, e.correlation, e.causation, row.attempts, row.claim
-    )
 
 
 def _firing(id_: int, row: TimerRow, now: datetime) -> PendingSend:

@@ -9,6 +9,7 @@ from eventstore import chain
 from eventstore.dead import Suspect
 from eventstore.forking import Fork, RecordedOutcome
 from eventstore.records import (
+    EffectState,
     Fence,
     InboxRow,
     NewAsk,
@@ -73,6 +74,8 @@ class EffectRow:
     worker: UUID | None = None
     claim: UUID | None = None
     claimed_until: datetime | None = None
+    state: EffectState = ""
+    note: str = ""
 
     def free(self, now: datetime) -> bool:
         return self.due <= now and (self.claimed_until is None or self.claimed_until < now)
@@ -104,15 +107,21 @@ class AskRow:
 
 @dataclass(frozen=True)
 class ParkedRow:
+    """A parked actor. `position`: from which on the log says so; a fork before it does not have the row."""
+
     partition: int
     reason: str
     at: datetime
+    position: int
 
 
 @dataclass(frozen=True)
 class ParkedCommand:
+    """A command kept for a parked actor; `position` as there."""
+
     partition: int
     waiting: Waiting
+    position: int
 
 
 @dataclass(frozen=True)
@@ -216,13 +225,20 @@ class Tables:
             self.timers[unit.address, timer.key] = TimerRow(id_, unit.address, unit.partition, timer)
         for effect in unit.effects:
             self.effects[project, effect.key] = EffectRow(unit.address, effect, now)
-        for ask in unit.asks:
-            self.asks.setdefault((project, ask.id), AskRow(unit.address, unit.partition, ask))
-        for answer in unit.answers:
-            row = self.asks.get((project, answer.ask))
-            if row is not None and row.answer is None:
-                row.answer = answer.body
-        for parking in unit.parks:
-            self.parked.setdefault(parking.address, ParkedRow(unit.partition, parking.reason, now))
-        for waiting in unit.waits:
-            self.parked_commands[self.next_id()] = ParkedCommand(unit.partition, waiting)
+
+    def carry(self, winners: Sequence[tuple[Unit, int]], now: datetime) -> None:
+        """What few units have, of those that won, each with its first position (0: it had no events). All asks are
+        opened before any is answered."""
+        for unit, _ in winners:
+            for ask in unit.asks:
+                self.asks.setdefault((unit.address.project, ask.id), AskRow(unit.address, unit.partition, ask))
+        for unit, position in winners:
+            for answer in unit.answers:
+                row = self.asks.get((unit.address.project, answer.ask))
+                if row is not None and row.answer is None:
+                    row.answer = answer.body
+            since = position or self.head
+            for parking in unit.parks:
+                self.parked.setdefault(parking.address, ParkedRow(unit.partition, parking.reason, now, since))
+            for waiting in unit.waits:
+                self.parked_commands[self.next_id()] = ParkedCommand(unit.partition, waiting, since)

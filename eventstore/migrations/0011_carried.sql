@@ -15,6 +15,7 @@ create table asks (
     primary key (project, id)
 );
 create index asks_open on asks (deadline, id) where answer is null;
+create index asks_ended on asks (deadline) where answer is not null;
 
 create table parked_actors (
     project text not null,
@@ -23,8 +24,10 @@ create table parked_actors (
     partition integer not null,
     reason text not null,
     at timestamptz not null default clock_timestamp(),
+    position bigint not null,          -- from which position on the log says so; a fork before it does not have the row
     primary key (project, kind, name)
 );
+create index parked_actors_partition on parked_actors (partition);
 
 create table parked_commands (
     id bigint generated always as identity primary key,   -- in the order in which they came
@@ -38,6 +41,7 @@ create table parked_commands (
     correlation text not null,
     deadline timestamptz,
     reply_to text not null,
+    position bigint not null,          -- as that of a parked actor
     headers bytea not null,
     body bytea not null
 );
@@ -78,7 +82,8 @@ begin
 end
 $$;
 
--- `commit_batch`, and what a unit carries besides. A unit with a command whose deadline has passed is `expired`.
+-- `commit_batch`, and what a unit carries besides. A unit with a command whose deadline has passed is `expired`, unless
+-- it is fenced, or known: that it happened before counts more than that it came too late to happen again.
 create function commit_judged(
     p_id integer[], p_epoch bigint[], p_owner uuid[], p_cursor bigint[], p_witness text[], u_partition integer[],
     u_project text[], u_kind text[], u_name text[], u_expected bigint[], u_first integer[], u_events integer[],
@@ -101,8 +106,9 @@ create function commit_judged(
 language plpgsql volatile as $$
 #variable_conflict use_column
 declare
-    moment timestamptz;
-    late integer[];
+    moment timestamptz;     -- one for all units
+    head bigint;
+    late jsonb;             -- unit → ids whose deadlines have passed
     expected bigint[] := u_expected;
     n integer;
     verdicts text[];
@@ -111,9 +117,11 @@ declare
 begin
     perform lock_log();
     moment := clock_timestamp();
-    late := array(select distinct c.unit from unnest(c_unit, c_deadline) as c(unit, deadline)
-                  where c.deadline < moment);
-    foreach n in array late loop
+    select coalesce(jsonb_object_agg(l.unit, l.ids), '{}') into late from (
+        select c.unit, jsonb_agg(c.id order by c.n) as ids
+        from unnest(c_unit, c_id, c_deadline) with ordinality as c(unit, id, deadline, n)
+        where c.deadline < moment group by c.unit) l;
+    for n in select jsonb_object_keys(late) loop
         expected[n] := -1;   -- No stream is there, so the unit loses, and the cursor of its partition stays.
     end loop;
     select array_agg(v.status order by v.unit), array_agg(v.first_position order by v.unit),
@@ -128,6 +136,7 @@ begin
             f_kind, f_safety, f_at, f_correlation, f_causation, f_body, chain_digest
         ) v;
 
+    select coalesce(max(position), 0) into head from events;
     insert into asks (project, id, kind, name, partition, reply_to, deadline, correlation)
         select u_project[a.unit], a.id, u_kind[a.unit], u_name[a.unit], u_partition[a.unit], a.reply_to, a.deadline,
                a.correlation
@@ -136,18 +145,20 @@ begin
         where verdicts[a.unit] = 'committed'
         on conflict (project, id) do nothing;
     update asks set answer = r.body
-        from unnest(r_unit, r_ask, r_body) as r(unit, ask, body)
-        where verdicts[r.unit] = 'committed' and asks.project = u_project[r.unit] and asks.id = r.ask
-          and asks.answer is null;
-    insert into parked_actors (project, kind, name, partition, reason)
-        select u_project[k.unit], k.kind, k.name, u_partition[k.unit], k.reason
+        from (select distinct on (u_project[a.unit], a.ask) u_project[a.unit] as project, a.ask, a.body
+              from unnest(r_unit, r_ask, r_body) with ordinality as a(unit, ask, body, n)
+              where verdicts[a.unit] = 'committed' order by u_project[a.unit], a.ask, a.n) r
+        where asks.project = r.project and asks.id = r.ask and asks.answer is null;
+    insert into parked_actors (project, kind, name, partition, reason, position)
+        select u_project[k.unit], k.kind, k.name, u_partition[k.unit], k.reason,
+               case when positions[k.unit] > 0 then positions[k.unit] else head end
         from unnest(k_unit, k_kind, k_name, k_reason) as k(unit, kind, name, reason)
         where verdicts[k.unit] = 'committed'
         on conflict (project, kind, name) do nothing;
-    insert into parked_commands (project, kind, name, partition, key, type, at, correlation, deadline, reply_to, headers,
-                                 body)
+    insert into parked_commands (project, kind, name, partition, key, type, at, correlation, deadline, reply_to,
+                                 position, headers, body)
         select u_project[w.unit], w.kind, w.name, u_partition[w.unit], w.key, w.type, w.at, w.correlation, w.deadline,
-               w.reply_to, w.headers, w.body
+               w.reply_to, case when positions[w.unit] > 0 then positions[w.unit] else head end, w.headers, w.body
         from unnest(w_unit, w_kind, w_name, w_key, w_type, w_at, w_correlation, w_deadline, w_reply_to, w_headers,
                     w_body) with ordinality
              as w(unit, kind, name, key, type, at, correlation, deadline, reply_to, headers, body, n)
@@ -155,14 +166,10 @@ begin
         order by w.n;
 
     return query
-        select v.unit::integer,
-               case when v.unit = any (late) then 'expired' else v.status end,
-               v.first_position,
-               case when v.unit = any (late)
-                   then array(select c.id from unnest(c_unit, c_id, c_deadline) as c(unit, id, deadline)
-                              where c.unit = v.unit and c.deadline < moment)
-                   else array(select jsonb_array_elements_text(known_ids -> v.unit::text)) end
-        from unnest(verdicts, positions) with ordinality as v(status, first_position, unit)
+        select v.unit::integer, case when v.lapsed is null then v.status else 'expired' end, v.first_position,
+               array(select jsonb_array_elements_text(coalesce(v.lapsed, known_ids -> v.unit::text)))
+        from (select c.*, case when c.status = 'conflict' then late -> c.unit::text end as lapsed
+              from unnest(verdicts, positions) with ordinality as c(status, first_position, unit)) v
         order by v.unit;
 end
 $$;

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _ORIGIN = re.compile(r"\borigin\.")
 # Each statement after those it builds upon. $1 is the position, where one is used.
 _COPIED = (
-    "event_types", "events", "streams", "links", "cut_link", "inbox", "clip_inbox", "outcomes", "score", "blobs",
-    "blob_chunks", "blob_names", "mark_outcomes", "numbers", "stage",
+    "event_types", "events", "streams", "links", "cut_link", "inbox", "clip_inbox", "outcomes", "score",
+    "parked_actors", "parked_commands", "blobs", "blob_chunks", "blob_names", "mark_outcomes", "numbers", "stage",
 )  # fmt: skip
 _SETTLED = ("analyze", "settle_sends", "settle_timers", "settle_effects", "settle_outcomes")
 

@@ -23,7 +23,9 @@ from eventstore.postgres.batch import arguments, carried, needs_more
 from eventstore.postgres.blobs import PostgresBlobs
 from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, connect, errors, key_pool, pools
 from eventstore.postgres.dead import PostgresDead
+from eventstore.postgres.effects import PostgresEffects, claimed
 from eventstore.postgres.fork import PostgresForks, keys_of
+from eventstore.postgres.histories import PostgresHistories
 from eventstore.postgres.leases import PostgresLeases
 from eventstore.postgres.migrate import installed, migrate
 from eventstore.postgres.optimistic import OptimisticCommits
@@ -67,6 +69,8 @@ class PostgresStore(PostgresLog):
         self.workers = PostgresWorkers(general)
         self.dead = PostgresDead(general, committing)
         self.leases = PostgresLeases(general)
+        self.histories = PostgresHistories(general)
+        self.effects = PostgresEffects(general)
         self.asks = PostgresAsks(general)
         self.forks = PostgresForks(dsn, schema, general, type(self).open)
         self._commits = Statements(committing, general)
@@ -170,16 +174,7 @@ class PostgresStore(PostgresLog):
     async def claim_effects(
         self, kinds: Collection[str], worker: UUID, ttl_s: float, limit: int
     ) -> list[ClaimedEffect]:
-        return [
-            ClaimedEffect(
-                _address(row), row["key"], row["effect_kind"], row["safety"], row["body"], row["at"],
-                row["correlation"], row["causation"], row["attempts"], row["claim"],
-            )
-            for row in await self._run.rows("claim_effects", list(kinds), worker, ttl_s, limit)
-        ]  # fmt: skip
-
-    async def extend_claims(self, worker: UUID, ttl_s: float) -> int:
-        return await self._run.count("extend_claims", worker, ttl_s)
+        return [claimed(row) for row in await self._run.rows("claim_effects", list(kinds), worker, ttl_s, limit)]
 
     async def release_claims(self, keep: Collection[UUID]) -> int:
         return await self._run.count("release_claims", list(keep))
@@ -197,8 +192,9 @@ class PostgresStore(PostgresLog):
         )
         return written == 1
 
-    async def retry_effect(self, effect: ClaimedEffect, delay_s: float) -> bool:
-        return await self._run.count("retry_effect", effect.address.project, effect.key, effect.claim, delay_s) == 1
+    async def retry_effect(self, effect: ClaimedEffect, delay_s: float, tried: bool = True) -> bool:
+        named = (effect.address.project, effect.key, effect.claim)
+        return await self._run.count("retry_effect", *named, delay_s, tried) == 1
 
     async def fire_timers(self, limit: int, partitions: Collection[int] | None = None) -> list[Address]:
         wanted = None if partitions is None else list(partitions)

@@ -31,7 +31,7 @@ def _in_the_middle(demo: Command) -> None:
     demo.wait_for("completed in")
 
 
-def _check_finished(done: dict[str, Any], before: Events, after: Events) -> None:
+def check_finished(done: dict[str, Any], before: Events, after: Events) -> None:
     """The run went on where the log ended: what was committed stands, and no tool call or return is there twice."""
     assert done["status"] == "completed"
     assert {role["status"] for role in done["roles"].values()} == {"completed"}
@@ -62,7 +62,7 @@ def test_a_killed_company_is_taken_up_by_the_same_command(servers: str, troupe: 
     assert not _of("task.concluded.v1", before)
     done = troupe.answer("demo", str(repo))
     assert done["task"] == before[0]["id"]
-    _check_finished(done, before, troupe.replay())
+    check_finished(done, before, troupe.replay())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -79,7 +79,7 @@ def test_an_interrupted_demo_stops_what_it_started_and_goes_on_later(
     assert troupe.answer("task", "list")[0]["status"] == "active"
     done = troupe.answer("demo", str(repo))
     assert done["task"] == before[0]["id"]
-    _check_finished(done, before, troupe.replay())
+    check_finished(done, before, troupe.replay())
 
 
 def _alive(pid: int) -> bool:
@@ -104,7 +104,7 @@ def test_without_nats_the_run_stands_still_and_with_it_goes_on(troupe: Troupe, r
             os.kill(nats, signal.SIGCONT)
         code, out, err = demo.finish()
     assert code == 0, err
-    _check_finished(_json(out), before, troupe.replay())
+    check_finished(_json(out), before, troupe.replay())
 
 
 def test_a_nats_server_that_died_is_started_again_under_the_run(troupe: Troupe, repo: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_nats_server_that_died_is_started_again_under_the_run(troupe: Troupe, 
         os.kill(troupe.server_pids()["nats"], signal.SIGKILL)
         code, out, err = demo.finish()
     assert code == 0, err
-    _check_finished(_json(out), [], troupe.replay())
+    check_finished(_json(out), [], troupe.replay())
 
 
 def test_a_postgresql_that_died_is_started_again_under_the_run(troupe: Troupe, repo: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_postgresql_that_died_is_started_again_under_the_run(troupe: Troupe, r
         os.kill(troupe.server_pids()["postgres"], signal.SIGKILL)
         code, out, err = demo.finish()
     assert code == 0, err
-    _check_finished(_json(out), [], troupe.replay())
+    check_finished(_json(out), [], troupe.replay())
 
 
 def _wait_until_quiet(troupe: Troupe) -> Events:

@@ -3,6 +3,7 @@
 A time to live of -1 s is one that has run out: no test waits for a clock.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -150,8 +151,8 @@ async def test_an_effect_is_one_workers_until_its_claim_runs_out(store: EventSto
         1,
     )
     assert await store.claim_effects(["tool"], two, 60, 10) == []
-    assert await store.extend_claims(two, 60) == 0
-    assert await store.extend_claims(one, GONE_S) == 1
+    assert await store.effects.hold([replace(held, claim=two)], 60) == {}
+    assert list(await store.effects.hold([held], GONE_S)) == [held.claim]
     (stolen,) = await store.claim_effects(["tool"], two, 60, 10)
     assert stolen.attempt == 2
     assert await store.finish_effect(held, OUTCOME, 0) is False

@@ -179,12 +179,30 @@ async def test_a_command_that_waits_can_be_withdrawn(office: Company, program: C
     await office.check_settled()
 
 
-async def test_who_is_turned_away_may_send_again_and_nothing_is_applied_behind_his_back(
+async def test_what_is_urgent_goes_before_what_others_sent_earlier(
     office: Company, program: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("actors.runtime.commit.UNIT_COMMANDS_MAX", 1)
+    for n in range(1, 151):
+        await office.asker.publish(C1, Add(n), Troupe_Priority="low", Troupe_Sender="patient")
+    await office.asker.flush()
+    await program.tell(C1, Add(1_000), priority="urgent", sender="hasty")
+    async with office.runs():
+        numbers = await office.bodies(C1, "n", 151)
+    assert numbers.index(1_000) < 150, "it came last"
+    assert [n for n in numbers if n < 1_000] == list(range(1, 151)), "one sender's own stay in order"
+    await office.check_settled()
+
+
+@pytest.mark.parametrize("resend_s", [60.0, 0.02])
+async def test_who_is_turned_away_may_send_again_and_nothing_is_applied_behind_his_back(
+    office: Company, program: Client, monkeypatch: pytest.MonkeyPatch, resend_s: float
+) -> None:
+    """Also if all was sent several times, and one of those was taken and another turned away."""
+    monkeypatch.setattr(clients, "RESEND_S", resend_s)
     monkeypatch.setattr(pressures, "ACTOR_COMMANDS_MAX", 5)
     monkeypatch.setattr(pressures, "OPEN_COMMANDS_MAX", 100)
-    many = {f"k{n}" for n in range(400)}
+    many = {f"k{n}" for n in range(200)}
     asks, again = Asks(program), Asks(program)
     busy: set[str] = set()
     async with anyio.create_task_group() as group:

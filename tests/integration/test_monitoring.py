@@ -160,7 +160,7 @@ def check_log(path: Path, run: Company, events: list[Recorded]) -> None:
 async def test_a_stopped_nats_makes_the_company_unready_until_it_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path / "state") as run:
         status, body = await until(lambda body: body["status"] == "ready", run)
-        assert (status, set(body["checks"])) == (200, {"nats", "postgres", "views", "leases"})
+        assert (status, set(body["checks"])) == (200, {"nats", "postgres", "views", "leases", "progress"})
         pid = read_records(run.folder)["nats"].pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)

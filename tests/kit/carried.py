@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from eventstore.memory.store import MemoryStore
 from eventstore.postgres.store import PostgresStore
@@ -68,5 +68,5 @@ class _InMemory:
         return [row.waiting for _, row in sorted(self._tables.parked_commands.items())]
 
 
-def _address(row: Mapping[str, str]) -> Address:
+def _address(row: Any) -> Address:
     return Address(row["project"], row["kind"], row["name"])

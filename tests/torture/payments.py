@@ -1,12 +1,13 @@
 """The world that effects touch: a folder in which every payment is written down before its effect's outcome is known.
 
-What is written survives the death of the process at any moment. Work of the class `idempotent` meets a provider that can
-tell: it makes a payment under a key once, and answers a repetition with what it said before. Work of the other classes
-is paid for as often as it is asked for.
+What is written survives the death of the process at any moment. Work of the class `idempotent` meets a provider that
+can tell: it makes a payment under a key once, and answers a repetition with what it said before. Work of the other
+classes is paid for as often as it is asked for.
 """
 
 import hashlib
 import os
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -21,6 +22,7 @@ FAILS = 0.1  # Of the calls: no payment is made then.
 ATTEMPTS_MAX = 50  # Every effect is to come to something however many workers die with it.
 TIMEOUT_S = 30.0
 CONCURRENT_MAX = 8
+_LEDGER, _ONCE = "payments", ".paid"
 
 
 class Payment(msgspec.Struct, frozen=True):
@@ -42,45 +44,69 @@ class Provider:
 
     def __init__(self, folder: Path, by: str, chance: Random) -> None:
         self._folder, self._by, self._chance = folder, by, chance
+        self._made = count()
 
     async def perform(self, call: EffectCall, work: Job) -> Came:
         await anyio.sleep(self._chance.uniform(0, TAKES_S_MAX))
         if work.safety != "once" and self._chance.random() < FAILS:
             raise Failed("not now")
-        if work.safety != "idempotent" or self._is_new(call):
-            self._pay(Payment(call.address.project, call.key, work.safety, call.attempt, self._by))
+        payment = Payment(call.address.project, call.key, work.safety, call.attempt, self._by)
+        if work.safety == "idempotent":
+            self._pay_once(payment)
+        else:
+            self._pay(payment)
         await anyio.sleep(self._chance.uniform(0, TAKES_S_MAX))
         return Came(work.job, "paid")
 
-    def _is_new(self, call: EffectCall) -> bool:
-        name = hashlib.sha256(f"{call.address.project} {call.key}".encode()).hexdigest()
+    def _pay_once(self, payment: Payment) -> None:
+        """A file a key, whole or not at all."""
+        made = self._folder / f"{self._by}-{next(self._made)}"
+        _write(made, os.O_EXCL, msgspec.json.encode(payment))
         try:
-            os.close(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.link(made, self._folder / f"{_name(payment)}{_ONCE}")
         except FileExistsError:
-            return False
-        return True
+            return  # It was paid before.
+        finally:
+            made.unlink()
 
     def _pay(self, payment: Payment) -> None:
-        ledger = os.open(self._folder / "payments", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(ledger, msgspec.json.encode(payment) + b"\n")  # One write: lines of several processes do not mix.
-            os.fsync(ledger)
-        finally:
-            os.close(ledger)
+        # One write: lines of several processes do not mix.
+        _write(self._folder / _LEDGER, os.O_APPEND, msgspec.json.encode(payment) + b"\n")
+
+
+def _name(payment: Payment) -> str:
+    return hashlib.sha256(f"{payment.project} {payment.key}".encode()).hexdigest()
+
+
+def _write(path: Path, how: int, content: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+    try:
+        os.write(file, content)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def give_up(_: EffectCall, work: Job, error: str) -> Came:
     return Came(work.job, f"gave up: {error}")
 
 
+def found_paid(_: EffectCall, work: Job, __: str) -> Came:
+    """A human found the payment in the provider's books."""
+    return Came(work.job, "paid")
+
+
 def performers(provider: Provider) -> dict[str, Performer]:
-    return {"job": Performer("job", Job, provider.perform, give_up, CONCURRENT_MAX, ATTEMPTS_MAX, TIMEOUT_S)}
+    return {
+        "job": Performer(
+            "job", Job, provider.perform, give_up, CONCURRENT_MAX, ATTEMPTS_MAX, TIMEOUT_S, done=found_paid
+        )
+    }
 
 
 def payments(folder: Path) -> list[Payment]:
-    """Every payment that was made, in order."""
-    try:
-        lines = (folder / "payments").read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
+    """Every payment that was made."""
+    ledger = folder / _LEDGER
+    lines = ledger.read_bytes().splitlines() if ledger.exists() else []
+    lines += [path.read_bytes() for path in folder.glob(f"*{_ONCE}")]
     return [msgspec.json.decode(line, type=Payment) for line in lines]

@@ -210,10 +210,11 @@ async def test_of_commands_no_store_can_hold_only_the_guilty_one_is_set_aside(de
     desk.arrive(Add(1), "c")
     desk.arrive(Add(1), "n", Address("demo", "counter", "neighbour"))
     await desk.turn()
-    accepted = dict.fromkeys("abcn", ("accepted", False))
-    assert desk.outcomes() == accepted | {"bad": ("quarantined", False)}
+    accepted = dict.fromkeys("abn", ("accepted", False))
+    assert desk.outcomes() == accepted | {"bad": ("quarantined", False), "c": ("parked", False)}
     assert desk.bus.buried == [(C1, encode(Add(1, "timer")))]
-    assert len(await desk.store.read_stream(C1)) == 3
+    assert len(await desk.store.read_stream(C1)) == 2
+    assert [row.command.id for row in await desk.store.dead.kept(C1)] == ["bad", "c"]
     assert await desk.cursor() == (5, "w5")
 
 

@@ -8,6 +8,7 @@ import pytest
 from actors.runtime.kind import Cancel, Effect, Kind, Reaction, Send, Timer
 from actors.runtime.turn import DETAIL_LENGTH_MAX, EVENTS_MAX, Loaded, Pending, Turn, TurnBroke, plain, run_turn
 from actors.runtime.work import decide, known_answer, quarantine, refuse
+from eventstore.records import Parking
 from eventstore.store import InboxRow
 from protocol.codec import Vocabulary, encode
 from protocol.envelope import Envelope
@@ -109,12 +110,18 @@ def test_a_core_that_breaks_names_its_killer(trouble: str, words: str) -> None:
     assert words in broke.value.error
 
 
-def test_the_killer_is_cut_out_after_those_before_it_and_the_rest_is_decided_later() -> None:
+def test_the_killer_is_cut_out_once_those_before_it_are_decided() -> None:
+    """What it broke on is committed by then, and none that came before it can be left behind by a lost unit."""
     killer = command(Add(1, "decide"), "b", inbox="_INBOX.b")
-    works, later = decide(COUNTER, C1, Loaded(Count(), 0), [command(Add(1), "a"), killer, command(Add(1), "c")], NOON)
-    healthy, broken = works
+    (healthy,), left = decide(
+        COUNTER, C1, Loaded(Count(), 0), [command(Add(1), "a"), killer, command(Add(1), "c")], NOON
+    )
     assert [s.id for s in healthy.unit.settled] == ["a"]
+    assert [p.id for p in left] == ["b", "c"]
+    (broken,), later = decide(COUNTER, C1, Loaded(Count(1, 1), 1), left, NOON)
     assert [p.id for p in later] == ["c"]
+    assert broken.unit.parks == (Parking(C1, broken.error),)
+    assert [(w.address, w.id, w.body, w.reply_to) for w in broken.unit.waits] == [(C1, "b", killer.body, "_INBOX.b")]
     assert [(s.id, s.outcome, s.keep, s.body) for s in broken.unit.settled] == [("b", "quarantined", True, killer.body)]
     assert broken.unit.address == Address("demo", "runtime", str(partition_of(C1)))
     assert (broken.unit.partition, broken.unit.expected) == (partition_of(C1), None)

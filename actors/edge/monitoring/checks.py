@@ -64,6 +64,24 @@ class Leases(Protocol):
         ...
 
 
+class Progress(Protocol):
+    """What the check of the progress asks (actors.runtime.progress.Progress)."""
+
+    @property
+    def stalled(self) -> str:
+        """What does not move ("": all is well)."""
+        ...
+
+
+def progress_check(progress: Progress) -> Check:
+    """What waits for this process is decided."""
+
+    async def check() -> str:
+        return progress.stalled and f"{progress.stalled}; end this process, others take over"
+
+    return check
+
+
 def nats_check(client: Callable[[], Client], stream: str) -> Check:
     """NATS answers for the stream of commands. An open connection to a stopped server proves nothing."""
 

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 
-from actors.edge.monitoring.checks import Check, leases_check, nats_check, postgres_check, views_check
+from actors.edge.monitoring.checks import Check, leases_check, nats_check, postgres_check, progress_check, views_check
 from actors.edge.monitoring.views import ViewMetrics
 from actors.runtime.nats_bus import NatsBus
 from actors.runtime.supervisor import Runtime
@@ -57,4 +57,5 @@ def _process_checks(source: Log, bus: NatsBus, runtime: Runtime) -> dict[str, Ch
         "nats": nats_check(lambda: bus.client, bus.stream),
         "postgres": postgres_check(source),
         "leases": leases_check(runtime.ownership),
+        "progress": progress_check(runtime.progress),
     }

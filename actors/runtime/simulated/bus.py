@@ -68,6 +68,10 @@ class SimulatedBus:
         await self._round_trip("look at the stream")
         return self._broker.last
 
+    async def last_sequence(self) -> int:
+        await self._round_trip("ask for the stream's end")
+        return self._broker.last
+
     async def purge_below(self, sequence: int) -> None:
         await self._round_trip("purge the stream")
         self._broker.purge_below(sequence)

@@ -15,7 +15,7 @@ FREEZE_S_MIN, FREEZE_S_MAX = 0.05, 9.0  # Some are longer than a lease.
 OUTAGE_S_MIN, OUTAGE_S_MAX = 0.05, 7.0
 KINDS_DRAWN_MAX = 4
 
-What = Literal["crash", "restart", "freeze", "cut_store", "cut_bus", "store_outage", "bus_outage", "wipe", "lose_feeds"]
+What = Literal["crash", "restart", "freeze", "stall", "cut_store", "cut_bus", "store_outage", "bus_outage", "wipe", "lose_feeds"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Faults:
     crashes: int = 0
     restarts: int = 0
     freezes: int = 0
+    stalls: int = 0
     store_cuts: int = 0
     bus_cuts: int = 0
     store_outages: int = 0
@@ -93,6 +94,7 @@ def draw_faults(chance: Random) -> Faults:
         lambda: {"crashes": several(2)},
         lambda: {"restarts": several(3)},
         lambda: {"freezes": several(3)},
+        lambda: {"stalls": several(3)},
         lambda: {"store_cuts": several(2)},
         lambda: {"bus_cuts": several(2)},
         lambda: {"store_outages": several(2)},
@@ -112,6 +114,7 @@ def plan(faults: Faults, processes: int, chance: Random) -> list[Incident]:
         (faults.crashes, "crash", True, (0.0, 0.0)),
         (faults.restarts, "restart", True, (0.0, 0.0)),
         (faults.freezes, "freeze", True, (FREEZE_S_MIN, FREEZE_S_MAX)),
+        (faults.stalls, "stall", True, (FREEZE_S_MIN, FREEZE_S_MAX)),
         (faults.store_cuts, "cut_store", True, (OUTAGE_S_MIN, OUTAGE_S_MAX)),
         (faults.bus_cuts, "cut_bus", True, (OUTAGE_S_MIN, OUTAGE_S_MAX)),
         (faults.store_outages, "store_outage", False, (OUTAGE_S_MIN, OUTAGE_S_MAX)),

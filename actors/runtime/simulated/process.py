@@ -13,6 +13,7 @@ from random import Random
 from uuid import UUID
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from actors.runtime.kind import Kinds, Performers
 from actors.runtime.metrics import RuntimeMetrics
@@ -69,6 +70,7 @@ class Life:
         self.tasks: list[SimulatedTask] = []
         self._crowd = TASKS_KEPT
         self.steps = 0
+        self._stalls_s = 0.0
         self.dies_at_step: int | None = None
         self.runtime: Runtime | None = None
         self._crew, self._way, self._trace, self._report = crew, way, trace, report
@@ -104,6 +106,19 @@ class Life:
         """ProcessKilled, if it was."""
         if not self.alive:
             raise ProcessKilled(self.name)
+
+    def stall(self, seconds: float) -> None:
+        """Freeze for so long when it is about to commit the next time: the worst moment there is."""
+        self._stalls_s = seconds
+
+    async def before(self, call: str) -> None:
+        """This process is about to make that call of the store's."""
+        self.check()
+        if call == "commit" and self._stalls_s > 0.0:
+            seconds, self._stalls_s = self._stalls_s, 0.0
+            self.freeze()
+            self._way.loop.call_later(seconds, self.thaw, context=self._way.context)
+        await checkpoint()
 
     async def stop(self) -> None:
         """Stop cleanly; killed when that takes longer than STOP_S_MAX."""
@@ -145,8 +160,9 @@ class Life:
         ports = Ports(self.store, ProviderPort(crew.provider, self), self._now)
         performers = crew.performers(ports)
         async with running(
-            self.store, self.bus, crew.kinds, performers, self._now, crew.alone, crew.metrics, chance=self._chance
-        ) as runtime:
+            self.store, self.bus, crew.kinds, performers, self._now, alone=crew.alone, metrics=crew.metrics,
+            chance=self._chance,
+        ) as runtime:  # fmt: skip
             self.runtime = runtime
             await self._stop.wait()
 

@@ -13,12 +13,23 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from actors.runtime.simulated.bus import Living
 from actors.runtime.simulated.faults import CALL_LATE_S_MAX, DELAY_S_MIN, Faults
 from actors.runtime.simulated.loop import VirtualLoop
 from eventstore.store import EventStore, StoreUnavailable
 
 _PLAIN = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
+
+
+class Caller(Protocol):
+    """Whose calls they are."""
+
+    def check(self) -> None:
+        """Raises when that process is dead."""
+        ...
+
+    async def before(self, call: str) -> None:
+        """It is about to make that call."""
+        ...
 
 
 class Way(Protocol):
@@ -43,7 +54,7 @@ class FaultyStore:
     """A port of the store, as one process reaches it. `target` is the port itself, or one of its parts."""
 
     def __init__(
-        self, target: Any, owner: Living, way: Way, name: str, path: str = "", whole: "FaultyStore | None" = None
+        self, target: Any, owner: Caller, way: Way, name: str, path: str = "", whole: "FaultyStore | None" = None
     ) -> None:
         self._target, self._owner, self._way, self._name, self._path = target, owner, way, name, path
         self._whole = whole or self
@@ -66,6 +77,8 @@ class FaultyStore:
 
     async def send(self, path: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One call, there and back."""
+        # Between what a process last looked at and what it sends there may be any time: others run here, or it freezes.
+        await self._owner.before(path)
         self._owner.check()
         way = self._way
         answer: asyncio.Future[Any] = way.loop.create_future()
@@ -124,7 +137,7 @@ class _Call:
         return await self._store.send(self._path, self._function, args, kwargs)
 
 
-def faulty(store: EventStore, owner: Living, way: Way, name: str) -> tuple[EventStore, FaultyStore]:
+def faulty(store: EventStore, owner: Caller, way: Way, name: str) -> tuple[EventStore, FaultyStore]:
     """The store as that process reaches it; and the same, to cut it off."""
     port = FaultyStore(store, owner, way, name)
     return cast("EventStore", port), port

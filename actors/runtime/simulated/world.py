@@ -76,6 +76,10 @@ class World:
         """Somebody who sends commands."""
         return Publisher(name, self.broker, self.now, self.published)
 
+    def report(self, problem: str) -> None:
+        """Something is wrong that no checker knows of."""
+        self.trouble.append(problem)
+
     @property
     def crew(self) -> Crew:
         """What every process runs."""
@@ -172,7 +176,7 @@ class World:
                     self.broker.wipe()
             case "lose_feeds":
                 self.broker.lose_feeds("NATS says 409 consumer deleted")
-            case "crash" | "restart" | "freeze" | "cut_store" | "cut_bus":
+            case "crash" | "restart" | "freeze" | "stall" | "cut_store" | "cut_bus":
                 if life is not None:
                     self._befall_process(life, incident, until)
 
@@ -185,6 +189,8 @@ class World:
             case "freeze":
                 life.freeze()
                 self.loop.call_at(until, life.thaw)
+            case "stall":
+                life.stall(incident.seconds)
             case "cut_store":
                 life.way_to_store.cut_until = until
             case "cut_bus":

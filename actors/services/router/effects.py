@@ -30,6 +30,7 @@ from eventstore.keyring import Keyring
 from eventstore.store import EventStore
 from protocol import router
 from protocol.codec import encode
+from protocol.envelope import format_time
 from protocol.role import RecordCompletion
 from protocol.tools import StoredResult
 
@@ -89,7 +90,7 @@ async def perform(ports: Ports, call: EffectCall, work: router.CompletionWork) -
     confidence = await Confidence.of(ports.keyring, call.address.project, messages)
     shown = tuple(map(confidence.shown, messages))
     request = CompletionRequest(
-        work.role, ports.model, system, shown, role.tools, call.correlation, idempotency_key=call.key
+        work.role, ports.model, system, shown, role.tools, call.correlation, idempotency_key=_idempotency_key(call)
     )
     try:
         completion = await _complete(ports.provider, request)
@@ -103,12 +104,22 @@ async def perform(ports: Ports, call: EffectCall, work: router.CompletionWork) -
     link = router.StoredTurn(work.adds, work.conversation, "" if links else system, answered, requests)
     conversation = await keep_blob(ports.store, call.address.project, encode(link))
     said = completion.text.encode()
-    text = await keep_blob(ports.store, call.address.project, await confidence.kept_bytes(said)) if said else ""
+    kept = await confidence.kept_bytes(said) if said else b""
+    text = await keep_blob(ports.store, call.address.project, kept) if kept else ""
+    if kept == said:  # What had to be sealed is shown to nobody.
+        for line in said.splitlines(keepends=True):
+            call.tap.emit(line)
     return router.RecordAnswer(
         work.role, work.turn, conversation, requests, text, len(said), completion.provider,
         completion.model, completion.tokens_in, completion.tokens_out, completion.label,
         cost_micros=round((completion.cost_usd or 0.0) * 1e6), priced=completion.cost_usd is not None,
     )  # fmt: skip
+
+
+def _idempotency_key(call: EffectCall) -> str:
+    """The same for every attempt at an effect, and for no other: keys of effects are unique in their project only, and
+    a new log may have the same ones again."""
+    return f"{call.address.project}/{call.key}/{format_time(call.at)}"
 
 
 async def _complete(provider: Provider, request: CompletionRequest) -> Completion:

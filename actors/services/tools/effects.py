@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import assert_never
 
+import anyio
 import msgspec
 
 from actors.runtime.blobs import keep_blob
@@ -87,7 +87,7 @@ def _prior(state: State, spec: ToolSpec | None) -> tuple[tools.PriorRef, ...]:
 
 async def perform(ports: Ports, call: EffectCall, work: tools.ToolWork) -> tools.RecordReturn:
     """Run the tool and store what it produced."""
-    started = monotonic()
+    started = anyio.current_time()
     spec = ports.catalogue.get(work.tool)
     if spec is None:
         known = ", ".join(sorted(ports.catalogue))
@@ -96,7 +96,7 @@ async def perform(ports: Ports, call: EffectCall, work: tools.ToolWork) -> tools
         given = await _input(ports, call, work)
         host_tool = ports.host_tools.get(work.tool)
         result = await (ports.run_program(spec, given) if host_tool is None else host_tool(call, given))
-    return await _store(ports, call, work, result, round(monotonic() - started, 3))
+    return await _store(ports, call, work, result, round(anyio.current_time() - started, 3))
 
 
 async def _input(ports: Ports, call: EffectCall, work: tools.ToolWork) -> tools.ToolInput:

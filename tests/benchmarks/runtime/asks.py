@@ -27,14 +27,13 @@ _ACCEPTED = b'{"outcome":"accepted"'
 
 
 class Asks(msgspec.Struct):
-    """What is to be asked: about `seconds` long, `in_flight` at once, over actors numbered from `first`; or each of
-    them `once`."""
+    """What is to be asked: about `seconds` long, `in_flight` at once, of so many `actors`; or `times` in all."""
 
     in_flight: int
     seconds: float
     actors: int
     first: int = 0
-    once: bool = False
+    times: int = 0
 
 
 class Asked(msgspec.Struct):
@@ -71,7 +70,7 @@ class Asker:
         self._pending = 0
         self._targets: list[bytes] = []
         self._next = 0
-        self._once = False
+        self._times = 0
         self._deadline = b""
         self._done = asyncio.Event()
 
@@ -84,8 +83,8 @@ class Asker:
             command_subject(Address(PROJECT, KIND, f"c{n}"), self._root).encode()
             for n in range(asks.first, asks.first + asks.actors)
         ]
-        self._once, self._next = asks.once, 0
-        slots = min(asks.in_flight, asks.actors)
+        self._times, self._next = asks.times, 0
+        slots = min(asks.in_flight, asks.times or asks.in_flight)
         self._took, self._gap, self._done = [], 0.0, asyncio.Event()
         self._sent, self._pending = [0.0] * slots, slots
         started = self._last = perf_counter()
@@ -132,7 +131,7 @@ class Asker:
         self._took.append(now - self._sent[slot])
         self._gap = max(self._gap, now - self._last)
         self._last = now
-        if self._next < len(self._targets) if self._once else now < self._until:
+        if self._next < self._times if self._times else now < self._until:
             self._ask(slot, now)
         else:
             self._pending -= 1

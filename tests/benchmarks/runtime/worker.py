@@ -12,6 +12,7 @@ import anyio.to_thread
 import msgspec
 import structlog
 
+from actors.runtime.activation import CacheLimits
 from actors.runtime.nats_bus import NatsBus, utc_now
 from actors.runtime.supervisor import running
 from eventstore.postgres.store import PostgresStore
@@ -19,24 +20,26 @@ from tests.kit.counting import COUNTER
 
 
 class Settings(msgspec.Struct):
-    """Where the servers are, and whether this is the only process."""
+    """Where the servers are, whether this is the only process, and how much its cached actors may take (0: as usual)."""
 
     postgres_dsn: str
     nats_url: str
     nats_token: str
     root: str
     alone: bool
+    cache_bytes: int = 0
 
 
 async def main() -> None:
     line = await anyio.to_thread.run_sync(sys.stdin.buffer.readline)
     settings = msgspec.json.decode(line, type=Settings)
+    cache = CacheLimits(bytes_max=settings.cache_bytes) if settings.cache_bytes else None
     async with (
         PostgresStore.open(settings.postgres_dsn, settings.root) as store,
         NatsBus.open(settings.nats_url, settings.nats_token, settings.root) as bus,
-        running(store, bus, {COUNTER.name: COUNTER}, {}, utc_now, settings.alone),
+        running(store, bus, {COUNTER.name: COUNTER}, {}, utc_now, settings.alone, cache=cache),
     ):
-        sys.stdout.write("ready\n")
+        sys.stdout.write('"ready"\n')
         sys.stdout.flush()
         await anyio.to_thread.run_sync(sys.stdin.buffer.readline, abandon_on_cancel=True)
 

@@ -43,7 +43,7 @@ class Server:
     async def cost(self) -> Cost:
         wal: Any = await self.run.fetchval("select pg_current_wal_insert_lsn() - '0/0'")
         times = os.times()
-        return Cost(times.user + times.system, _tree_s(self._postmaster), int(wal))
+        return Cost(times.user + times.system, tree_s(self._postmaster), int(wal))
 
     async def slow_disk(self, on: bool) -> None:
         """For every session, also those already there: each reads its settings before its next statement."""
@@ -72,7 +72,7 @@ async def bench_server() -> AsyncGenerator[Server]:
             await stop_servers(folder, {postgres.NAME})
 
 
-def _tree_s(postmaster: int) -> float:
+def tree_s(postmaster: int) -> float:
     """Processor time of the server: its processes that live, and those it has waited for (proc(5), fields of stat)."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -1,0 +1,59 @@
+"""The promises of histories: commands with their bytes, and what is under way, a page at a time."""
+
+import pytest
+
+from eventstore.histories import FIRST, PENDING_CLASSES, PendingWork, SettledCommand
+from eventstore.store import BadInput, EventStore, Settled
+from tests.kit.units import FUTURE, Owner, actor, effect, external, send, timer, unit
+
+A1, A2 = actor("a1"), actor("a2")
+
+
+async def test_accepted_commands_come_with_their_bytes_and_to_their_own_actor(store: EventStore, owner: Owner) -> None:
+    refused = Settled("c3", "task.note.v1", "refused", "no: not now", headers=b"{}", body=b'{"n":3}')
+    await owner.commit(
+        unit("a1", command=None, settled=(external("c1", body=b'{"n":1}'), external("c2", body=b'{"n":2}'))),
+        unit("a2", command=None, settled=(external("other", body=b"{}"), refused), events=1),
+    )
+    found = await store.histories.commands(A1, ["c1", "c2", "other", "never"])
+    assert found == {
+        "c1": SettledCommand("c1", "task.note.v1", b'{"n":1}'),
+        "c2": SettledCommand("c2", "task.note.v1", b'{"n":2}'),
+    }
+    assert await store.histories.commands(A2, ["c3"]) == {}, "what was refused led to nothing"
+    assert await store.histories.commands(actor("a1", project="else"), ["c1"]) == {}
+    assert await store.histories.commands(A1, []) == {}
+
+
+async def test_what_is_under_way_is_read_page_by_page_in_order(store: EventStore, owner: Owner) -> None:
+    b = [actor(f"b{n}") for n in range(3)]
+    await owner.commit(
+        unit(
+            "a1",
+            sends=tuple(send(f"task/a1@1.{n}", b[n % 3]) for n in range(7)),
+            timers=(timer("late", FUTURE, b'{"t":1}'), timer("Early", FUTURE)),
+            effects=(effect("task/a1@1.7"), effect("task/a1@1.8", "other")),
+        ),
+        unit("a2", command="c2", timers=(timer("late", FUTURE),)),
+    )
+    for what, expected in (
+        ("send", [(b[n % 3], f"task/a1@1.{n}", "task.note.v1", "task/a1") for n in (0, 3, 6, 1, 4, 2, 5)]),
+        ("timer", [(A1, "Early", "task.note.v1", ""), (A1, "late", "task.note.v1", ""), (A2, "late", "task.note.v1", "")]),
+        ("effect", [(A1, "task/a1@1.7", "tool", ""), (A1, "task/a1@1.8", "other", "")]),
+        ("parked", []),
+    ):  # fmt: skip
+        read: list[PendingWork] = []
+        while page := await store.histories.pending(what, read[-1].place if read else FIRST, 2):  # pyright: ignore[reportArgumentType]
+            assert len(page) <= 2
+            read.extend(page)
+        assert [(each.address, each.key, each.type, each.sender) for each in read] == expected
+        assert {each.what for each in read} <= {what}
+    (late,) = [t for t in await store.histories.pending("timer", FIRST, 9) if (t.address, t.key) == (A1, "late")]
+    assert late.body == b'{"t":1}'
+
+
+async def test_a_class_that_there_is_not_is_refused(store: EventStore) -> None:
+    with pytest.raises(BadInput, match="parked"):
+        await store.histories.pending("nonsense", FIRST, 1)  # pyright: ignore[reportArgumentType]
+    for what in PENDING_CLASSES:
+        assert await store.histories.pending(what, FIRST, 10) == []

@@ -1,0 +1,61 @@
+"""A company in a process of its own, whose counters can be told to end it, or to loop for ever.
+
+`python -m tests.kit.poison_child DSN NATS_URL NATS_TOKEN ROOT TURN_S_MAX` says "ready" on stdout and runs until its
+standard input ends. A counter that is told to add 666 ends the process on the spot; 777 never ends.
+"""
+
+import os
+import sys
+from dataclasses import replace
+from threading import Thread
+from typing import Any
+
+import anyio
+import structlog
+
+from actors.runtime.kind import Kind
+from actors.runtime.nats_bus import NatsBus, utc_now
+from actors.runtime.supervisor import running
+from actors.runtime.watchdog import Watchdog
+from eventstore.postgres.store import PostgresStore
+from protocol.message import Event
+from tests.kit.company import STREAM_BYTES_MAX
+from tests.kit.counting import COUNTER, KINDS, Add, Count
+
+KILLS, LOOPS = 666, 777
+KILLED_CODE = 86
+
+
+def _decide(state: Count, command: Add) -> tuple[Event, ...]:
+    if command.n == KILLS:
+        os._exit(KILLED_CODE)
+    while command.n == LOOPS:
+        pass
+    return COUNTER.decide(state, command)
+
+
+DEADLY: Kind[Any] = replace(COUNTER, decide=_decide)
+
+
+async def _live(dsn: str, url: str, token: str, root: str, turn_s_max: str) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    kinds = {**KINDS, "counter": DEADLY}
+    watchdog = Watchdog(float(turn_s_max))
+    async with (
+        PostgresStore.open(dsn, prepare=False) as store,
+        NatsBus.open(url, token, root, STREAM_BYTES_MAX) as bus,
+        running(store, bus, kinds, {}, utc_now, alone=True, watchdog=watchdog),
+    ):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await anyio.sleep_forever()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    Thread(target=_end_with_parent, daemon=True).start()
+    anyio.run(_live, *sys.argv[1:])
