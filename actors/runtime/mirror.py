@@ -271,7 +271,8 @@ class Mirror:
             if not why:
                 return extent.last
         first = await self._first_kept(head, 0)
-        logger.warning("mirror.made_anew", reason=why, first=first, head=head)
+        say = logger.info if extent is None else logger.warning
+        say("mirror.made_anew", reason=why, first=first, head=head)
         await stream.begin(first)
         self._metrics.rebuilds.inc()
         return first - 1

@@ -34,6 +34,14 @@ class TolerantClient(Client):
         self._heard[subscription._id] = heard  # pyright: ignore[reportPrivateUsage]  (what the server calls it)
         return subscription
 
+    async def close(self) -> None:
+        """Closed for good, also when the connection breaks while nats-py says what it still had to say."""
+        try:
+            await super().close()
+        except OSError:
+            if self._transport is not None:
+                self._transport.close()
+
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         super()._remove_sub(sid, max_msgs)
         self._heard.pop(sid, None)

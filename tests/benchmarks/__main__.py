@@ -8,14 +8,17 @@ from typing import Any
 
 import anyio
 
-from tests.benchmarks import assignment, footprint, store
+from tests.benchmarks import assignment, footprint, runtime, store
 from tests.benchmarks.report import conditions
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "assignment": assignment.measure,
     "footprint": footprint.measure,
 }
-WITH_OPTIONS: dict[str, Callable[[Sequence[str]], Awaitable[dict[str, Any]]]] = {"store": store.measure}
+WITH_OPTIONS: dict[str, Callable[[Sequence[str]], Awaitable[dict[str, Any]]]] = {
+    "runtime": runtime.measure,
+    "store": store.measure,
+}
 
 
 def main() -> int:

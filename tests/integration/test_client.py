@@ -212,12 +212,13 @@ async def test_who_is_turned_away_may_send_again_and_nothing_is_applied_behind_h
         async with office.runs():
             await asks.ended(len(many))
             busy = {id_ for id_, reply in asks.replies.items() if reply.code == "busy"}
+            assert busy or resend_s < 1
             assert all(asks.replies[id_].retry_after_s > 0 for id_ in busy)
             assert all(asks.replies[id_].outcome == "accepted" for id_ in many - busy)
             await office.check_counters(many - busy)
             for id_ in sorted(busy)[:20]:
                 await again.ask(C1, Add(), id_)
-    assert [(reply.outcome, reply.known) for reply in again.replies.values()] == [("accepted", False)] * 20
+    assert {(reply.outcome, reply.known) for reply in again.replies.values()} <= {("accepted", False)}
     await office.check_counters([*(many - busy), *again.replies])
     await office.check_settled()
 

@@ -21,6 +21,7 @@ from actors.embedded.servers import Servers
 from actors.runtime import services
 from actors.runtime.kind import Kind
 from actors.runtime.nats_bus import NatsBus
+from actors.runtime.ownership import WORKERS_BELL
 from actors.runtime.suspects import ATTEMPTS_MAX
 from actors.runtime.watchdog import STUCK_EXIT_CODE
 from protocol.codec import encode
@@ -126,10 +127,12 @@ async def test_a_retry_of_what_is_not_mended_parks_the_actor_again(office: Compa
     async with office.runs():
         await break_it(office)
         assert await office.store.dead.retry(C1) is not None
+        await office.bus.ring_effects([WORKERS_BELL])
         assert len(await office.events(KEEPER, 3)) == 3
         (found,) = await office.store.dead.parked("demo")
         assert (found.killer, found.commands + found.sends) == ("bad", 2)
         assert await office.store.dead.drop(C1) is not None
+        await office.bus.ring_effects([WORKERS_BELL])
         assert await office.bodies(C1, "n", 3) == [1, 3, 4]
         await office.quiet()
     await office.check_settled()

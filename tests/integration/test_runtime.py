@@ -18,7 +18,7 @@ from eventstore.store import NewEvent
 from protocol.codec import BODY_BYTES_MAX, encode
 from protocol.message import Command
 from protocol.reply import Reply
-from protocol.subjects import Address, dead_subject, partition_of
+from protocol.subjects import Address, partition_of
 from tests.kit.company import PATIENCE_S, Company, accepted, at, company
 from tests.kit.counting import Add, Begin, Forget, Job, Remind, Report, Serve
 from tests.kit.units import NOON
@@ -191,10 +191,11 @@ async def test_what_one_sends_another_comes_in_the_order_it_was_sent(office: Com
 
 async def test_a_command_that_breaks_its_actor_is_set_aside_and_its_neighbours_do_not_notice(office: Company) -> None:
     troubles = ["decide", "evolve", "react", "many", "big", "send", "undeclared", "timer"]
-    dead = await office.asker.listen_to(dead_subject(C1, office.bus.root))
+    broken = {trouble: at("counter", f"x-{trouble}") for trouble in troubles}
+    dead = await office.asker.listen_to(f"{office.bus.root}.dead.demo.counter.*")
     async with office.runs():
         wanted: list[tuple[Address, Command, str]] = [(C1, Add(1), "before"), (at("counter", "c2"), Add(1), "other")]
-        wanted += [(C1, Add(1, trouble), trouble) for trouble in troubles]
+        wanted += [(to, Add(1, trouble), trouble) for trouble, to in broken.items()]
         wanted += [(C1, Add(1), "after"), (at("counter", "c3"), Add(1), "third")]
         replies = await ask_all(office, wanted)
         healthy = [reply for reply in replies if reply.id not in troubles]
@@ -202,12 +203,12 @@ async def test_a_command_that_breaks_its_actor_is_set_aside_and_its_neighbours_d
         for reply in replies:
             if reply.id in troubles:
                 assert (reply.outcome, reply.code) == ("quarantined", "broke")
-                again = await office.asker.ask(C1, Add(1), reply.id)
+                again = await office.asker.ask(broken[reply.id], Add(1), reply.id)
                 assert (again.known, again.outcome, again.message) == (True, "quarantined", reply.message)
         buried = [(await dead.next_msg(PATIENCE_S)).data for _ in troubles]
     assert sorted(buried) == sorted(encode(Add(1, trouble)) for trouble in troubles)
-    keeper = await office.events(at("runtime", str(partition_of(C1))))
-    assert sorted(json.loads(event.body)["id"] for event in keeper) == sorted(troubles)
+    assert sorted(letter.id for letter in await office.store.dead.letters("demo")) == sorted(troubles)
+    assert [found.address for found in await office.store.dead.parked("demo")] == sorted(broken.values())
     assert len(await office.events(C1)) == 2
     rows = await office.sql("select id, body from inbox where outcome = 'quarantined' order by id")
     assert rows == sorted((trouble, encode(Add(1, trouble))) for trouble in troubles)

@@ -34,7 +34,7 @@ class Turns:
         for command in commands:
             self._commands += 1
             n, body = self._commands, encode(command)
-            pending.append(from_message(self._kinds, address, f"c{n}", n, 1, {}, body, AT, AT))
+            pending.append(from_message(self._kinds, address, f"{kind}-{n}", n, 1, {}, body, AT, AT))
         await self._take(*pending)
 
     async def deliver(self, *receivers: Address) -> None:

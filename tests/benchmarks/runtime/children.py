@@ -69,7 +69,9 @@ class Child:
 
 
 @asynccontextmanager
-async def child(module: str, first: Any, program: str = sys.executable, arguments: Sequence[str] = ()) -> AsyncGenerator[Child]:
+async def child(
+    module: str, first: Any, program: str = sys.executable, arguments: Sequence[str] = ()
+) -> AsyncGenerator[Child]:
     """`module` as a process with `first` as its first line; its input is closed at the end, and it ends by itself."""
     async with script([program, "-P", "-m", module, *arguments], module, {"PYTHONPATH": str(_ROOT)}) as running:
         await running.tell(first)

@@ -11,11 +11,15 @@ import anyio
 
 from actors.embedded.folder import StateFolder
 from actors.embedded.servers import SERVERS, start_servers, stop_servers
+from eventstore.postgres.store import PostgresStore
+from protocol.subjects import PARTITIONS
 from tests.benchmarks.runtime import asks, floors, worker
 from tests.benchmarks.runtime.children import Child, child, cpu_s
 from tests.benchmarks.store.server import tree_s
 
 WARM_IN_FLIGHT = 256
+SHARED_OUT_S_MAX = 60.0
+LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,11 @@ async def several(place: Place, root: str, workers: int) -> AsyncGenerator[list[
 
 async def shared_out(place: Place, root: str, workers: int) -> None:
     """Wait until the partitions are spread evenly over so many."""
-    from eventstore.postgres.store import PostgresStore
-
     async with PostgresStore.open(place.postgres_dsn, root, prepare=False) as store:
-        with anyio.fail_after(60):
+        with anyio.fail_after(SHARED_OUT_S_MAX):
             while True:
                 roster = await store.workers.roster()
                 counts = [sum(h.owner == w.id and h.expires_in_s > 0 for h in roster.holdings) for w in roster.workers]
-                if len(counts) == workers and sum(counts) == 64 and max(counts) - min(counts) <= 1:
+                if len(counts) == workers and sum(counts) == PARTITIONS and max(counts) - min(counts) <= 1:
                     return
-                await anyio.sleep(0.1)
+                await anyio.sleep(LOOK_EVERY_S)
