@@ -126,14 +126,16 @@ class ActorCache:
                 return
             self._let_go(address, entry)
 
-    async def rest(self) -> None:
-        """At a clean stop: keep the snapshots that are due. `run` is over."""
-        for address, entry in list(self._actors.items()):
-            if self._kinds[address.kind].state is None:
-                continue
-            if entry.loaded.version - entry.kept >= SNAPSHOT_AT_REST_EVENTS and not self._keep(address, entry):
+    def leaving(self) -> list[tuple[Address, Loaded, int]]:
+        """At a clean stop, before the partitions are let go: whose snapshots are due, with their estimated bytes."""
+        return [(a, entry.loaded, entry.size) for a, entry in self._actors.items() if self._due(a, entry)]
+
+    async def rest(self, leaving: Sequence[tuple[Address, Loaded, int]]) -> None:
+        """Keep those snapshots. `run` is over."""
+        for each in leaving:
+            if not self.snapshots.offer(*each):
                 await self.snapshots.finish()  # As many wait as may.
-                self._keep(address, entry)
+                self.snapshots.offer(*each)
         await self.snapshots.finish()
 
     def unpin(self) -> None:
@@ -228,6 +230,10 @@ class ActorCache:
             self._let_go(address, entry)
 
     def _let_go(self, address: Address, entry: _Entry) -> None:
-        if entry.loaded.version - entry.kept >= SNAPSHOT_AT_REST_EVENTS:
+        if self._due(address, entry):
             self._keep(address, entry)
         self.drop(address)
+
+    def _due(self, address: Address, entry: _Entry) -> bool:
+        rest = entry.loaded.version - entry.kept >= SNAPSHOT_AT_REST_EVENTS
+        return rest and self._kinds[address.kind].state is not None

@@ -109,8 +109,6 @@ class Wording:
             return TimeoutError(ended.why)
         if ended.error is not None:
             return ended.error
-        if ended.outcome is None:
-            return OutcomeUnknown("it was cancelled by itself, or said nothing")
         try:
             check_outcome(self.kinds, self.call, ended.outcome)
         except Nonsense as error:

@@ -29,6 +29,7 @@ LEASE_TTL_S = 5.0
 RENEW_EVERY_S = LEASE_TTL_S / 3
 RENEW_AGAIN_S = LEASE_TTL_S / 10  # After a failure.
 SAFETY_S = 0.5  # Start nothing that long before the lease ends.
+VACATE_S_MAX = 1.0  # A partition in which something is under way for longer is kept, and tried again.
 EXPIRY_MARGIN_S = 0.01  # A lease is looked at that long after its end.
 WORKERS_BELL = "workers"  # Rung when partitions became free, or somebody came or went.
 
@@ -71,6 +72,7 @@ class Ownership:
         self._gained: list[Gained] = []
         self._lost: list[Lost] = []
         self._vacate: Callable[[int], Awaitable[None]] = _at_once
+        self._resume: Callable[[Collection[int]], None] = lambda _: None
         self._stirred, self._renewed = anyio.Event(), anyio.Event()
 
     def watch(self, gained: Gained, lost: Lost) -> None:
@@ -79,9 +81,10 @@ class Ownership:
         self._gained.append(gained)
         self._lost.append(lost)
 
-    def on_vacate(self, vacate: Callable[[int], Awaitable[None]]) -> None:
-        """Before a partition is let go, have `vacate` end what is under way in it."""
-        self._vacate = vacate
+    def on_vacate(self, vacate: Callable[[int], Awaitable[None]], resume: Callable[[Collection[int]], None]) -> None:
+        """Before a partition is let go, have `vacate` end what is under way in it; `resume` when it is kept after
+        all."""
+        self._vacate, self._resume = vacate, resume
 
     async def join(self) -> None:
         """Be one of the company's processes, and own what is free of this one's share. StoreUnavailable."""
@@ -172,7 +175,8 @@ class Ownership:
             self._chance.shuffle(free)  # Two that reach for the same ones would each get few.
             await self._acquire(free[: share - len(self.held)], takeover=False)
         while len(self.held) > share:
-            await self._let_go(max(self.held))
+            if not await self._let_go(max(self.held)):
+                return RENEW_AGAIN_S
         ends = [h.expires_in_s for h in roster.holdings if h.owner != self.worker.id]
         return max(EXPIRY_MARGIN_S, min([RENEW_EVERY_S, *(end + EXPIRY_MARGIN_S for end in ends)]))
 
@@ -185,7 +189,7 @@ class Ownership:
     async def _acquire(self, partitions: Sequence[int], takeover: bool) -> None:
         if not partitions:
             return
-        asked_at = anyio.current_time()
+        asked_at, leases = anyio.current_time(), list[Lease]()
         # Who stops must hear which ones it got: nobody else can let go of them before their lease ends.
         with anyio.CancelScope(shield=True):
             leases = await self._store.acquire(partitions, self.worker.id, LEASE_TTL_S, takeover)
@@ -199,12 +203,19 @@ class Ownership:
             for gained in self._gained:
                 gained(leases)
 
-    async def _let_go(self, partition: int) -> None:
-        await self._vacate(partition)
+    async def _let_go(self, partition: int) -> bool:
+        """False: it is kept for now. What is under way may wait for a renewal of the very lease, so this must end."""
+        with anyio.move_on_after(VACATE_S_MAX) as vacating:
+            await self._vacate(partition)
+        if vacating.cancelled_caught:
+            log.warning("ownership.kept", partition=partition, waited_s=VACATE_S_MAX)
+            self._resume([partition])
+            return False
         if partition in self.held:
             self._drop([partition])
             await self._store.release([partition], self.worker.id)
             await self._ring()
+        return True
 
     def _drop(self, partitions: Collection[int]) -> None:
         for partition in partitions:

@@ -6,6 +6,7 @@
 - What comes back after a cut does not count; what came before does.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 import anyio
 import anyio.abc
 
+from actors.runtime.retry import OutcomeUnknown
 from eventstore.store import ClaimedEffect
 from protocol.message import Command
 
@@ -23,8 +25,8 @@ Cut = Literal["", "timeout", "withdrawn", "claim_lost"]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call ended. Not cut, it has an outcome or an error, or neither when it cancelled itself. `abandoned`: it
-    was cut and goes on nevertheless. `why` are the words of whoever cut it."""
+    """How a call ended. Not cut, it has an outcome or an error. `abandoned`: it was cut and goes on
+    nevertheless. `why` are the words of whoever cut it."""
 
     outcome: object = None
     error: Exception | None = None
@@ -85,6 +87,11 @@ class RunningCall:
         try:
             with self._scope:
                 self._outcome = await perform()
+        except anyio.get_cancelled_exc_class():
+            # One that nobody asked for would be taken for the end of the whole worker.
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            self._error = OutcomeUnknown("it was cancelled by itself")
         except Exception as error:  # noqa: BLE001 - whatever a performer raises is a failed attempt, told to its actor
             self._error = error
         finally:

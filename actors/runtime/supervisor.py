@@ -93,7 +93,7 @@ class Process:
         self.ownership.watch(intake.gained, intake.lost)
         self.ownership.watch(lambda _: timekeeper.changed(), self.committer.lost)
         self.ownership.watch(lambda _: self.committer.asks.changed(), lambda _: None)
-        self.ownership.on_vacate(self.committer.vacate)
+        self.ownership.on_vacate(self.committer.vacate, mailboxes.resume)
         self.services: dict[str, Service] = {
             "ownership": self.ownership.run,
             "intake": intake.run,
@@ -128,9 +128,10 @@ class Process:
             try:
                 if self.ownership.fresh:
                     await self.committer.advance()
+                leaving = self.committer.actors.leaving()
                 await self.ownership.release()
                 with anyio.move_on_after(SNAPSHOTS_S_MAX):
-                    await self.committer.actors.rest()
+                    await self.committer.actors.rest(leaving)
             except StoreError as error:
                 log.warning("supervisor.release_failed", error=str(error))
 

@@ -47,38 +47,221 @@ create table parked_commands (
 );
 create index parked_commands_actor on parked_commands (project, kind, name, id);
 
--- The usual commit, right only until the earliest deadline of its commands: null when that has passed, as when something
--- would have lost.
-create function commit_optimistic_until(
-    p_deadline timestamptz,
-    owned boolean, p_id integer[], p_epoch bigint[], p_owner uuid[], p_cursor bigint[], p_witness text[], s_id text,
-    s_expected text, s_events text, n_count integer, n_project text, n_kind text, n_name text, n_events text,
-    e_count integer, e_stream text, e_version text, e_type text, e_at timestamptz[], e_correlation text, e_causation
-    text, e_bytes bytea, e_start text, e_length text, c_count integer, c_project text, c_id text, c_outbox text,
-    c_kind text, c_name text, c_type text, c_sequence text, c_outcome text, c_detail text, c_first text, c_events
-    text, c_bytes bytea, c_start text, c_headers text, c_body text, accepted bigint[], o_project text[], o_kind
-    text[], o_name text[], o_partition integer[], o_key text[], o_sender text[], o_type text[], o_at timestamptz[],
-    o_correlation text[], o_causation text[], o_body bytea[], x_project text[], x_kind text[], x_name text[], x_key
-    text[], t_project text[], t_kind text[], t_name text[], t_partition integer[], t_key text[], t_due
-    timestamptz[], t_type text[], t_correlation text[], t_causation text[], t_body bytea[], f_project text[], f_kind
-    text[], f_name text[], f_key text[], f_effect_kind text[], f_safety text[], f_at timestamptz[], f_correlation
-    text[], f_causation text[], f_body bytea[], chain_digest bytea
-) returns bigint[]
+-- What the commands of one commit came with, headers and body of one after the other of the next: one row instead of a
+-- part of each command's, which compresses well. A commit of few commands has none: their rows of the inbox hold the bytes.
+create table inbox_packs (
+    n bigint primary key,    -- as inbox.n
+    bytes bytea not null
+);
+alter table inbox
+    add column start integer,            -- where its headers begin in the pack, from 1; null: headers and body are here
+    add column headers_length integer,
+    add column body_length integer;
+
+-- The inbox with the bytes of each command, wherever they are.
+create view inbox_whole as
+    select i.project, i.id, i.outbox, i.kind, i.name, i.type, i.sequence, i.at, i.outcome, i.detail, i.first_position,
+           i.events, i.n,
+           case when i.start is null then i.headers else substr(p.bytes, i.start, i.headers_length) end as headers,
+           case when i.start is null then i.body else substr(p.bytes, i.start + i.headers_length, i.body_length) end
+               as body
+    from inbox i left join inbox_packs p on p.n = i.n and i.start is not null;
+
+-- The usual commit as in 0009_commit.sql, with what has come since: the deadlines of commands, asks and answers, packs,
+-- and sends in one piece a column. Beside the one there, for code from before.
+create function commit_optimistic(
+    p_deadline timestamptz,   -- right only until then; null: for ever
+    owned boolean,   -- by the owner of actors; else nothing may be written to an actor's stream
+    p_id integer[], p_epoch bigint[], p_owner uuid[], p_cursor bigint[], p_witness text[],
+    -- streams that exist, and the version each must have; then those that must not exist yet
+    s_id text, s_expected text, s_events text,
+    n_count integer, n_project text, n_kind text, n_name text, n_events text,
+    -- e_stream: a stream's id, or -k for the k-th new stream
+    e_count integer, e_stream text, e_version text, e_type text, e_at timestamptz[], e_correlation text,
+    e_causation text, e_bytes bytea, e_start text, e_length text,
+    -- commands that leave an inbox row; c_first: which event (from 1) is their first, 0: none; bytes: headers, then body
+    c_count integer, c_project text, c_id text, c_outbox text, c_kind text, c_name text, c_type text, c_sequence text,
+    c_outcome text, c_detail text, c_first text, c_events text, c_bytes bytea, c_start text, c_headers text, c_body text,
+    accepted bigint[],   -- outbox rows whose commands are settled
+    o_count integer, o_project text, o_kind text, o_name text, o_partition text, o_key text, o_sender text, o_type text,
+    o_at timestamptz[], o_correlation text, o_causation text, o_bytes bytea, o_start text, o_length text,
+    x_project text[], x_kind text[], x_name text[], x_key text[],
+    t_project text[], t_kind text[], t_name text[], t_partition integer[], t_key text[], t_due timestamptz[],
+    t_type text[], t_correlation text[], t_causation text[], t_body bytea[],
+    f_project text[], f_kind text[], f_name text[], f_key text[], f_effect_kind text[], f_safety text[],
+    f_at timestamptz[], f_correlation text[], f_causation text[], f_body bytea[],
+    -- asks that are opened, and answers to any
+    a_project text[], a_id text[], a_kind text[], a_name text[], a_partition integer[], a_reply_to text[],
+    a_deadline timestamptz[], a_correlation text[],
+    r_project text[], r_ask text[], r_body bytea[],
+    chain_digest bytea
+) returns bigint[]   -- the head before, then the ids of the new streams
 language plpgsql volatile as $$
+declare
+    head bigint;
+    touched integer;
+    created bigint[] := '{}';
+    pack bigint;
+    -- Taken apart before the lock is waited for.
+    known_ids constant bigint[] := s_id;
+    known_expected constant bigint[] := s_expected;
+    known_events constant integer[] := s_events;
+    projects constant text[] := texts(c_project, c_count);
+    ids constant text[] := texts(c_id, c_count);
+    outboxes constant bigint[] := c_outbox;
+    kinds constant text[] := texts(c_kind, c_count);
+    names constant text[] := texts(c_name, c_count);
+    types constant text[] := texts(c_type, c_count);
+    sequences constant bigint[] := c_sequence;
+    outcomes constant text[] := texts(c_outcome, c_count);
+    details constant text[] := texts(c_detail, c_count);
+    firsts constant integer[] := c_first;
+    counts constant integer[] := c_events;
+    command_starts constant integer[] := c_start;
+    header_lengths constant integer[] := c_headers;
+    body_lengths constant integer[] := c_body;
+    streams_of constant bigint[] := e_stream;
+    versions constant bigint[] := e_version;
+    type_ids constant smallint[] := e_type;
+    correlations constant text[] := texts(e_correlation, e_count);
+    causations constant text[] := texts(e_causation, e_count);
+    starts constant integer[] := e_start;
+    lengths constant integer[] := e_length;
+    to_projects constant text[] := texts(o_project, o_count);
+    to_kinds constant text[] := texts(o_kind, o_count);
+    to_names constant text[] := texts(o_name, o_count);
+    to_partitions constant integer[] := o_partition;
+    keys constant text[] := texts(o_key, o_count);
+    senders constant text[] := texts(o_sender, o_count);
+    sent_types constant text[] := texts(o_type, o_count);
+    sent_correlations constant text[] := texts(o_correlation, o_count);
+    sent_causations constant text[] := texts(o_causation, o_count);
+    sent_starts constant integer[] := o_start;
+    sent_lengths constant integer[] := o_length;
 begin
-    perform lock_log();   -- Whoever waits for it here commits at once: the clock is read when the turn has come.
+    perform lock_log();
     if clock_timestamp() > p_deadline then
-        return null;
+        return null;   -- The clock is read when the turn has come.
     end if;
-    return commit_optimistic(
-        owned, p_id, p_epoch, p_owner, p_cursor, p_witness, s_id, s_expected, s_events, n_count, n_project, n_kind,
-        n_name, n_events, e_count, e_stream, e_version, e_type, e_at, e_correlation, e_causation, e_bytes, e_start,
-        e_length, c_count, c_project, c_id, c_outbox, c_kind, c_name, c_type, c_sequence, c_outcome, c_detail,
-        c_first, c_events, c_bytes, c_start, c_headers, c_body, accepted, o_project, o_kind, o_name, o_partition,
-        o_key, o_sender, o_type, o_at, o_correlation, o_causation, o_body, x_project, x_kind, x_name, x_key,
-        t_project, t_kind, t_name, t_partition, t_key, t_due, t_type, t_correlation, t_causation, t_body, f_project,
-        f_kind, f_name, f_key, f_effect_kind, f_safety, f_at, f_correlation, f_causation, f_body, chain_digest
-    );
+    select coalesce(max(position), 0) into head from events;
+
+    begin
+        -- In here: rows that are locked outside of the block and updated inside of it cost a multixact each time.
+        perform from partitions where id = any (p_id) order by id for update;
+        select count(*) into touched from unnest(p_id, p_epoch, p_owner) as claimed(id, epoch, owner)
+            join partitions using (id, epoch, owner);
+        if touched < cardinality(p_id) then
+            return null;
+        end if;
+
+        if c_count > 0 then
+            pack := nextval(pg_get_serial_sequence('inbox', 'n'));
+            if c_count >= 16 then
+                insert into inbox_packs (n, bytes) values (pack, c_bytes);
+            end if;
+            insert into inbox (project, id, outbox, kind, name, type, sequence, outcome, detail, first_position, events,
+                               headers, body, n, start, headers_length, body_length)
+                select c.project, c.id, c.outbox, c.kind, c.name, c.type, c.sequence, c.outcome, c.detail,
+                       case when c.first > 0 then head + c.first else 0 end, c.events,
+                       case when c_count < 16 then substr(c_bytes, c.start, c.headers) else '' end,
+                       case when c_count < 16 then substr(c_bytes, c.start + c.headers, c.body) else '' end,
+                       pack, case when c_count >= 16 then c.start end, case when c_count >= 16 then c.headers end,
+                       case when c_count >= 16 then c.body end
+                -- In the select list: an unnest in the from clause stores each of its columns first.
+                from (select unnest(projects) as project, unnest(ids) as id, unnest(outboxes) as outbox,
+                             unnest(kinds) as kind, unnest(names) as name, unnest(types) as type,
+                             unnest(sequences) as sequence, unnest(outcomes) as outcome, unnest(details) as detail,
+                             unnest(firsts) as first, unnest(counts) as events, unnest(command_starts) as start,
+                             unnest(header_lengths) as headers, unnest(body_lengths) as body) c;
+        end if;
+        if cardinality(accepted) > 0 then
+            delete from outbox where id = any (accepted);
+            get diagnostics touched = row_count;
+            if touched < cardinality(accepted) then
+                raise exception using errcode = 'P0409';
+            end if;
+        end if;
+        if cardinality(known_ids) > 0 then
+            update streams s set version = s.version + u.events, fenced = owned
+                from (select unnest(known_ids) as id, unnest(known_expected) as expected,
+                             unnest(known_events) as events) u
+                where s.id = u.id and s.version = u.expected and (owned or not s.fenced);
+            get diagnostics touched = row_count;
+            if touched < cardinality(known_ids) then
+                raise exception using errcode = 'P0409';
+            end if;
+        end if;
+        if n_count > 0 then
+            created := array(select nextval(pg_get_serial_sequence('streams', 'id')) from generate_series(1, n_count));
+            insert into streams (id, project, kind, name, version, fenced) overriding system value
+                select n.id, n.project, n.kind, n.name, n.events, owned
+                from unnest(created, texts(n_project, n_count), texts(n_kind, n_count), texts(n_name, n_count),
+                            n_events::integer[])
+                     as n(id, project, kind, name, events);
+        end if;
+        if e_count > 0 then
+            insert into events (position, stream_id, version, type_id, at, correlation, causation, body)
+                select e.position, case when e.stream > 0 then e.stream else created[-e.stream] end, e.version,
+                       e.type, e.at, e.correlation, e.causation, substr(e_bytes, e.start, e.length)
+                from (select generate_series(head + 1, head + e_count) as position, unnest(streams_of) as stream,
+                             unnest(versions) as version, unnest(type_ids) as type, unnest(e_at) as at,
+                             unnest(correlations) as correlation, unnest(causations) as causation,
+                             unnest(starts) as start, unnest(lengths) as length) e;
+            perform seal(head + 1, head + e_count, chain_digest);
+        end if;
+        if o_count > 0 then
+            insert into outbox (project, kind, name, partition, key, sender, type, at, correlation, causation, body)
+                select o.project, o.kind, o.name, o.partition, o.key, o.sender, o.type, o.at, o.correlation,
+                       o.causation, substr(o_bytes, o.start, o.length)
+                from (select unnest(to_projects) as project, unnest(to_kinds) as kind, unnest(to_names) as name,
+                             unnest(to_partitions) as partition, unnest(keys) as key, unnest(senders) as sender,
+                             unnest(sent_types) as type, unnest(o_at) as at,
+                             unnest(sent_correlations) as correlation, unnest(sent_causations) as causation,
+                             unnest(sent_starts) as start, unnest(sent_lengths) as length) o;
+        end if;
+        if cardinality(x_key) > 0 then
+            delete from timers t using unnest(x_project, x_kind, x_name, x_key) as x(project, kind, name, key)
+                where t.project = x.project and t.kind = x.kind and t.name = x.name and t.key = x.key;
+        end if;
+        if cardinality(t_key) > 0 then
+            insert into timers (project, kind, name, key, partition, due, type, correlation, causation, body)
+                select t.project, t.kind, t.name, t.key, t.partition, t.due, t.type, t.correlation, t.causation, t.body
+                from unnest(t_project, t_kind, t_name, t_partition, t_key, t_due, t_type, t_correlation, t_causation,
+                            t_body)
+                     as t(project, kind, name, partition, key, due, type, correlation, causation, body)
+                on conflict (project, kind, name, key) do update
+                    set due = excluded.due, type = excluded.type, correlation = excluded.correlation,
+                        causation = excluded.causation, body = excluded.body;
+        end if;
+        if cardinality(f_key) > 0 then
+            insert into effects (project, key, kind, name, effect_kind, safety, at, correlation, causation, body)
+                select f.project, f.key, f.kind, f.name, f.effect_kind, f.safety, f.at, f.correlation, f.causation,
+                       f.body
+                from unnest(f_project, f_kind, f_name, f_key, f_effect_kind, f_safety, f_at, f_correlation,
+                            f_causation, f_body)
+                     as f(project, kind, name, key, effect_kind, safety, at, correlation, causation, body);
+        end if;
+        if cardinality(a_id) > 0 then
+            insert into asks (project, id, kind, name, partition, reply_to, deadline, correlation)
+                select unnest(a_project), unnest(a_id), unnest(a_kind), unnest(a_name), unnest(a_partition),
+                       unnest(a_reply_to), unnest(a_deadline), unnest(a_correlation)
+                on conflict (project, id) do nothing;
+        end if;
+        if cardinality(r_ask) > 0 then
+            update asks set answer = r.body
+                from (select distinct on (a.project, a.ask) a.project, a.ask, a.body
+                      from unnest(r_project, r_ask, r_body) with ordinality as a(project, ask, body, n)
+                      order by a.project, a.ask, a.n) r
+                where asks.project = r.project and asks.id = r.ask and asks.answer is null;
+        end if;
+        update partitions p set cursor = claimed.cursor, witness = claimed.witness
+            from unnest(p_id, p_cursor, p_witness) as claimed(id, cursor, witness)
+            where p.id = claimed.id and (p.cursor <> claimed.cursor or p.witness <> claimed.witness);
+    exception
+        when unique_violation or sqlstate 'P0409' then
+            return null;   -- Something would have lost: the block above never happened.
+    end;
+    return head || created;
 end
 $$;
 

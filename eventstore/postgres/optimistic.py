@@ -1,4 +1,4 @@
-"""The usual commit: every unit is written as if it had won, in one call of `commit_optimistic` (0009_commit.sql).
+"""The usual commit: every unit is written as if it had won, in one call of `commit_optimistic` (0011_carried.sql).
 
 If one had lost, nothing has happened, and `commit_batch` judges the same batch. So this page decides nothing: it only
 leaves out what judging costs. It knows the ids of the streams and type tags that this process has met; ids never
@@ -13,7 +13,7 @@ from eventstore.postgres.batch import caused, chain_digest, columns
 from eventstore.postgres.connections import Connection
 from eventstore.postgres.packing import Unpackable, numbers, pieces, texts
 from eventstore.postgres.statements import statement
-from eventstore.records import Batch, Fence, NewEvent, Settled, Unit, Verdict
+from eventstore.records import Batch, Fence, NewEvent, NewSend, Settled, Unit, Verdict
 from protocol.subjects import Address
 
 STREAMS_KNOWN_MAX = 200_000  # About 40 MB; beyond it the ones met first are forgotten and looked up again.
@@ -58,8 +58,7 @@ class OptimisticCommits:
         arguments = self._arguments(fences, units, kept, created)
         if arguments is None:
             return None
-        call, bound = ("commit_optimistic", []) if until is None else ("commit_optimistic_until", [until])
-        answer: list[int] | None = await connection.fetchval(statement(call), *bound, owned, *arguments)
+        answer: list[int] | None = await connection.fetchval(statement("commit_optimistic"), until, owned, *arguments)
         if answer is None:
             return None
         self._remember(zip(created, answer[1:], strict=True))
@@ -87,7 +86,7 @@ class OptimisticCommits:
     def _arguments(
         self, fences: Sequence[Fence], units: Sequence[Unit], kept: Sequence[Kept], created: list[Address]
     ) -> list[Any] | None:
-        """The arguments after the first of sql/commit_optimistic.sql; `created` takes the new streams. None: a stream
+        """The arguments after the first two of sql/commit_optimistic.sql; `created` takes the new streams. None: a stream
         or a tag that should be there is not, or a text that cannot be packed."""
         try:
             streams = self._stream_arguments(units, created)
@@ -177,7 +176,7 @@ def _may_all_win(batch: Batch) -> bool:
         u.partition in vouched
         and (u.expected is not None) == bool(u.events)
         and all(c.keep or c.outbox_id for c in u.settled)
-        and not u.carries
+        and not (u.parks or u.waits)
         for u in batch.units
     )
 
@@ -226,22 +225,13 @@ def _inbox_arguments(kept: Sequence[Kept]) -> list[Any]:
     ]
 
 
-def _following(units: Sequence[Unit]) -> list[list[Any]]:
-    """The columns of sends, cancels, timers and effects."""
-    sends = [(u, s) for u in units for s in u.sends]
+def _following(units: Sequence[Unit]) -> list[Any]:
+    """The columns of sends, cancels, timers, effects, asks and answers."""
     timers = [(u.address, u.partition, t) for u in units for t in u.timers]
     effects = [(u.address, f) for u in units for f in u.effects]
+    asks = [(u.address, u.partition, a) for u in units for a in u.asks]
     return [
-        *columns(
-            11,
-            [
-                (
-                    u.address.project, s.to.kind, s.to.name, s.partition, s.id, s.sender, s.type, s.at, s.correlation,
-                    s.causation, s.body,
-                )
-                for u, s in sends
-            ],
-        ),
+        *_send_arguments([(u.address.project, s) for u in units for s in u.sends]),
         *columns(4, [(u.address.project, u.address.kind, u.address.name, key) for u in units for key in u.cancels]),
         *columns(
             10,
@@ -260,7 +250,36 @@ def _following(units: Sequence[Unit]) -> list[list[Any]]:
                 for a, f in effects
             ],
         ),
+        *columns(
+            8,
+            [
+                (a.project, ask.id, a.kind, a.name, partition, ask.reply_to, ask.deadline, ask.correlation)
+                for a, partition, ask in asks
+            ],
+        ),
+        *columns(3, [(u.address.project, answer.ask, answer.body) for u in units for answer in u.answers]),
     ]  # fmt: skip
+
+
+def _send_arguments(sends: Sequence[tuple[str, NewSend]]) -> list[Any]:
+    """Each with its project."""
+    content, starts, lengths = pieces([s.body for _, s in sends])
+    return [
+        len(sends),
+        texts([project for project, _ in sends]),
+        texts([s.to.kind for _, s in sends]),
+        texts([s.to.name for _, s in sends]),
+        numbers([s.partition for _, s in sends]),
+        texts([s.id for _, s in sends]),
+        texts([s.sender for _, s in sends]),
+        texts([s.type for _, s in sends]),
+        [s.at for _, s in sends],
+        texts([s.correlation for _, s in sends]),
+        texts([s.causation for _, s in sends]),
+        content,
+        starts,
+        numbers(lengths),
+    ]
 
 
 def _verdicts(units: Sequence[Unit], head: int) -> tuple[Verdict, ...]:

@@ -8,15 +8,16 @@ from typing import Any
 
 import anyio
 
-from tests.benchmarks import assignment, footprint, runtime, store
+from tests.benchmarks import assignment, footprint, store
 from tests.benchmarks.report import conditions
+from tests.benchmarks.runtime.measure import measure as runtime
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "assignment": assignment.measure,
     "footprint": footprint.measure,
 }
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], Awaitable[dict[str, Any]]]] = {
-    "runtime": runtime.measure,
+    "runtime": runtime,
     "store": store.measure,
 }
 

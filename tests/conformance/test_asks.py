@@ -103,7 +103,7 @@ async def test_the_next_deadline_is_that_of_an_open_ask_there(store: EventStore,
 async def test_what_has_ended_is_forgotten_some_time_after_its_deadline(store: EventStore, owner: Owner) -> None:
     await opened(owner, ask("open", PAST), ask("late", PAST), ask("answered", PAST), ask("far"))
     await answers(owner, ("answered", b"yes"), ("far", b"yes"), command="c")
-    everything = {id_: "_INBOX.x" for id_ in ("open", "late", "answered", "far")}
+    everything: dict[str, str] = dict.fromkeys(("open", "late", "answered", "far"), "_INBOX.x")
     assert await store.asks.forget([0], 0, 9) == 1
     assert found(await store.asks.repeat("demo", everything)) == {"open": None, "late": None, "far": b"yes"}
     await store.asks.expire([0], 9)

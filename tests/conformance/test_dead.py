@@ -20,8 +20,11 @@ P = partition_of(A)
 KEEPER = Address("demo", "runtime", str(P))
 
 
-def waiting(id_: str, to: Address = A, deadline: datetime | None = None, **headers: str) -> Waiting:
-    return Waiting(to, id_, "task.note.v1", b'{"id":"%s"}' % id_.encode(), encode(headers), NOON, "run", deadline, "")
+def waiting(
+    id_: str, to: Address = A, deadline: datetime | None = None, headers: dict[str, str] | None = None
+) -> Waiting:
+    body, said = b'{"id":"%s"}' % id_.encode(), encode(headers or {})
+    return Waiting(to, id_, "task.note.v1", body, said, NOON, "run", deadline, "")
 
 
 def quarantine(id_: str, to: Address = A, outbox_id: int = 0, **more: Any) -> Unit:
@@ -35,9 +38,9 @@ def quarantine(id_: str, to: Address = A, outbox_id: int = 0, **more: Any) -> Un
     return Unit(partition_of(to), keeper, None, (row,), (fact,), parks=parks, waits=waits)
 
 
-def keep(*ids: str, to: Address = A, deadline: datetime | None = None, **headers: str) -> Unit:
+def keep(*ids: str, to: Address = A, deadline: datetime | None = None, headers: dict[str, str] | None = None) -> Unit:
     rows = tuple(Settled(id_, "task.note.v1", "parked", "parked: it waits", body=b"{}") for id_ in ids)
-    waits = tuple(waiting(id_, to, deadline, **headers) for id_ in ids)
+    waits = tuple(waiting(id_, to, deadline, headers) for id_ in ids)
     return Unit(partition_of(to), to, None, rows, waits=waits)
 
 
@@ -108,10 +111,10 @@ async def test_parked_actors_are_listed_page_by_page_and_by_kind(store: EventSto
 async def test_a_retry_sends_the_killer_first_then_mail_then_what_came_from_outside(
     store: EventStore, parked: Owner
 ) -> None:
-    await parked.commit(keep("e1", **{"Troupe-Sender": "us", "ce-source": "page"}))
+    await parked.commit(keep("e1", headers={"Troupe-Sender": "us", "ce-source": "page"}))
     sends = tuple(send(f"s{n}", A, P) for n in range(3))
     await parked.commit(unit("a2", sends=sends, partition=P))
-    await parked.commit(keep("e2", **{"ce-source": "page"}))
+    await parked.commit(keep("e2", headers={"ce-source": "page"}))
     done = await store.dead.retry(A, by="ops-1")
     assert done is not None
     assert (done.reference, done.sent, done.expired) == (f"runtime/{P}@2", 6, 0)

@@ -3,8 +3,9 @@
 import pytest
 
 from eventstore.histories import FIRST, PENDING_CLASSES, PendingWork, SettledCommand
+from eventstore.records import Parking, Waiting
 from eventstore.store import BadInput, EventStore, Settled
-from tests.kit.units import FUTURE, Owner, actor, effect, external, send, timer, unit
+from tests.kit.units import FUTURE, NOON, Owner, actor, effect, external, send, timer, unit
 
 A1, A2 = actor("a1"), actor("a2")
 
@@ -38,7 +39,7 @@ async def test_what_is_under_way_is_read_page_by_page_in_order(store: EventStore
     )
     for what, expected in (
         ("send", [(b[n % 3], f"task/a1@1.{n}", "task.note.v1", "task/a1") for n in (0, 3, 6, 1, 4, 2, 5)]),
-        ("timer", [(A1, "Early", "task.note.v1", ""), (A1, "late", "task.note.v1", ""), (A2, "late", "task.note.v1", "")]),
+        ("timer", [(a, key, "task.note.v1", "") for a, key in ((A1, "Early"), (A1, "late"), (A2, "late"))]),
         ("effect", [(A1, "task/a1@1.7", "tool", ""), (A1, "task/a1@1.8", "other", "")]),
         ("parked", []),
     ):  # fmt: skip
@@ -50,6 +51,20 @@ async def test_what_is_under_way_is_read_page_by_page_in_order(store: EventStore
         assert {each.what for each in read} <= {what}
     (late,) = [t for t in await store.histories.pending("timer", FIRST, 9) if (t.address, t.key) == (A1, "late")]
     assert late.body == b'{"t":1}'
+
+
+async def test_what_waits_for_a_parked_actor_is_under_way_too(store: EventStore, owner: Owner) -> None:
+    kept = Settled("c1", "task.note.v1", "parked", headers=b"{}", body=b'{"n":1}')
+    waits = Waiting(A1, "c1", "task.note.v1", b'{"n":1}', b"{}", NOON, "run")
+    verdicts = await owner.commit(
+        unit(
+            "a1", expected=None, command=None, settled=(kept,), events=0, parks=(Parking(A1, "broke"),), waits=(waits,)
+        )
+    )
+    assert [verdict.status for verdict in verdicts] == ["committed"]
+    assert await store.histories.pending("parked", FIRST, 9) == [
+        PendingWork("parked", A1, "c1", "task.note.v1", b'{"n":1}')
+    ]
 
 
 async def test_a_class_that_there_is_not_is_refused(store: EventStore) -> None:

@@ -9,13 +9,16 @@ import anyio
 import nats
 import pytest
 from nats.js.errors import NotFoundError
+from prometheus_client import CollectorRegistry
 
 from actors.embedded.servers import Servers
+from actors.mirroring import MirrorSettings, log_mirrored
 from actors.runtime import mirror, nats_client, nats_mirror
 from actors.runtime.mirror import LEASE, Extent, MirrorMetrics, Misplaced, Trimming, mirrored
-from actors.runtime.nats_bus import utc_now
+from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, utc_now
 from actors.runtime.nats_mirror import NatsEvents
 from actors.runtime.ports import BusUnavailable
+from eventstore.forking import Fork
 from eventstore.memory.store import MemoryStore
 from eventstore.postgres.store import PostgresStore
 from eventstore.store import NewEvent, StoreUnavailable
@@ -278,6 +281,20 @@ async def test_what_is_sealed_stays_sealed_and_forgotten(mirrors: Mirrors) -> No
     assert await keyring.open_json("demo", message.body) == b'{"who":"%s"}' % secret.encode()
     assert await keyring.forget("demo", "p1", FAR) is not None
     assert ERASED.encode() in await keyring.open_json("demo", message.body), "the copy is of no use to anybody now"
+
+
+async def test_a_company_has_a_mirror_unless_it_is_switched_off(mirrors: Mirrors, servers: Servers) -> None:
+    store, registry = MemoryStore(), CollectorRegistry()
+    await grow(store, 3)
+    to = (servers.nats_url, servers.nats_token, mirrors.root)
+    async with log_mirrored(store, MirrorSettings(on=False), *to, registry):
+        assert await mirrors.last() == -1
+    fork = Fork("f", "troupe", 0, NOON, live=False, created_at=NOON)
+    async with log_mirrored(store, MirrorSettings(), *to, registry, fork):
+        await mirrors.check(store)
+    config = (await mirrors.client.jetstream().stream_info(mirrors.name)).config
+    assert config.max_bytes == FORK_STREAM_BYTES_MAX, "there may be many forks"
+    assert registry.get_sample_value("troupe_mirror_events_total") == 3
 
 
 async def test_the_publisher_tells_a_wrong_place_from_a_server_that_is_away(

@@ -45,6 +45,17 @@ async def shared(*processes: Runtime) -> None:
             await anyio.sleep(0.005)
 
 
+async def settled(office: Company) -> None:
+    """Wait until nothing is open above the cursors: an insistent asker's last repetitions may still be on their way."""
+    with anyio.fail_after(PATIENCE_S):
+        while True:
+            try:
+                await office.check_settled()
+                return
+            except AssertionError:
+                await anyio.sleep(0.1)
+
+
 class Load:
     """Askers who never rest, each to a counter of its own and with one command under way."""
 
@@ -79,6 +90,7 @@ async def test_processes_come_and_go_under_load_and_no_command_is_lost_or_refuse
             await shared(first)
             load.ended = True
         await office.quiet()
+        await settled(office)
     assert {reply.outcome for reply in load.replies} == {"accepted"}
     await office.check_log()
     await office.check_counters(accepted(load.replies))

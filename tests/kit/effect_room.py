@@ -32,8 +32,8 @@ def give_up(_: EffectCall, work: Job, error: str) -> Command:
 
 
 def job_performer(perform: Any, **more: Any) -> Performer:
-    settings: dict[str, Any] = {"concurrent_max": 4, "attempts_max": 3, "timeout_s": PATIENCE_S} | more
-    return Performer("job", Job, perform, **({"give_up": give_up} | settings))
+    settings: dict[str, Any] = {"give_up": give_up, "concurrent_max": 4, "attempts_max": 3, "timeout_s": PATIENCE_S}
+    return Performer("job", Job, perform, **(settings | more))
 
 
 class RingingBus(NotingBus):

@@ -71,8 +71,19 @@ class Mirrors:
         return found
 
     async def check(self, store: EventStore, first: int = 1) -> list[StoredMessage]:
-        """The stream is the log from `first` on: every position, in order, each with its event."""
-        await self.until(await store.head())
+        """The stream is the log from `first` on, or becomes it in time: every position, in order, each with its
+        event."""
+        deadline = anyio.current_time() + PATIENCE_S
+        while True:
+            await self.until(await store.head())
+            try:
+                return await self._checked(store, first)
+            except (AssertionError, nats.errors.Error, nats.js.errors.Error):
+                if anyio.current_time() > deadline:
+                    raise
+            await anyio.sleep(0.01)  # It is being made anew.
+
+    async def _checked(self, store: EventStore, first: int) -> list[StoredMessage]:
         messages, events = await self.read(), await whole(store)
         assert [message.sequence for message in messages] == list(range(first, len(events) + 1))
         for message, recorded in zip(messages, events[first - 1 :], strict=True):

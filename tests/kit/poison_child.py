@@ -58,4 +58,5 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     Thread(target=_end_with_parent, daemon=True).start()
-    anyio.run(_live, *sys.argv[1:])
+    dsn, nats_url, nats_token, root, turn_s_max = sys.argv[1:]
+    anyio.run(_live, dsn, nats_url, nats_token, root, turn_s_max)

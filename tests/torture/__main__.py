@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import structlog
 
 from tests.torture.plan import SORTS
 from tests.torture.run import Options, torture
@@ -23,6 +24,7 @@ WITHOUT = "TROUPE_TORTURE_WITHOUT"  # A guarantee that the workers are to break:
 
 def main() -> int:
     options = _options(sys.argv[1:])
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     found = anyio.run(_until_stopped, options)
     if found is None:
         return STOPPED

@@ -20,7 +20,7 @@ from eventstore.snapshots import Snapshot
 from eventstore.store import NewEvent
 from protocol.codec import encode
 from protocol.message import Event
-from protocol.subjects import Address, partition_of
+from protocol.subjects import PARTITIONS, Address, partition_of
 from tests.kit.counting import COUNTER, Add, Added, Count
 from tests.kit.units import NOON, actor
 
@@ -276,7 +276,9 @@ async def test_a_clean_stop_keeps_what_is_due() -> None:
     cache = of(store)
     await cache.load(addresses)
     cache.unpin()
-    await cache.rest()
+    leaving = cache.leaving()
+    cache.lose(range(PARTITIONS))
+    await cache.rest(leaving)
     assert {await kept(store, address) for address in addresses} == {SNAPSHOT_AT_REST_EVENTS}
 
 

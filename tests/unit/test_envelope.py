@@ -77,6 +77,7 @@ def test_a_reply_goes_to_one_inbox_and_nowhere_else(inbox: str) -> None:
         ("Troupe-Correlation", "x" * (HEADER_LENGTH_MAX + 1), "limit"),
         ("Troupe-Correlation", "a\0b", "printable"),
         ("ce-source", "\udc80", "printable"),
+        ("Troupe-Priority", "Urgent", "must be one of urgent, high, medium, low"),
         ("Troupe-Deadline", "soon", "ISO 8601"),
         ("Troupe-Deadline", "2026-01-31T12:00:00", "time zone"),
         ("ce-time", "0001-01-01T00:00:00+23:00", "ISO 8601"),

@@ -31,7 +31,7 @@ from protocol.message import Refusal
 from protocol.subjects import Address
 from protocol.tools import RecordReturn, Status, ToolWork
 
-LABELS = {"kind", "outcome", "effect", "tool", "status", "provider", "direction", "view"}
+LABELS = {"kind", "code", "service", "outcome", "effect", "tool", "status", "provider", "direction", "view"}
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

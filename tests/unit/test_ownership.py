@@ -138,7 +138,7 @@ async def test_a_partition_is_let_go_once_nothing_of_it_is_under_way(office: Off
         assert partition in first.held
         vacated.append(partition)
 
-    first.on_vacate(vacate)
+    first.on_vacate(vacate, lambda _: None)
     async with office.running(first), office.running(second):
         await under_way.wait()
         for _ in range(50):
@@ -147,6 +147,26 @@ async def test_a_partition_is_let_go_once_nothing_of_it_is_under_way(office: Off
         finish.set()
         await office.until(lambda: shares(first, second) == [4, 4])
     assert sorted(vacated) == sorted(second.held)
+
+
+async def test_what_cannot_be_vacated_now_is_kept_and_renewed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way may itself wait for a renewal: nobody may wait for the other for ever."""
+    monkeypatch.setattr(module, "VACATE_S_MAX", 0.01)
+    first, second = office.process(1), office.process(2)
+    resumed: list[int] = []
+
+    async def vacate(_: int) -> None:
+        if len(resumed) < 3:
+            await anyio.sleep_forever()
+
+    first.on_vacate(vacate, resumed.extend)
+    async with office.running(first):
+        renewed = office.store.asked
+        async with office.running(second):
+            await office.until(lambda: len(resumed) == 2)
+            assert shares(first, second) == [8, 0]
+            assert office.store.asked > renewed
+            await office.until(lambda: shares(first, second) == [4, 4])
 
 
 async def test_the_one_in_its_folder_waits_for_no_forerunner_and_takes_nothing_from_who_joined(office: Office) -> None:
@@ -206,4 +226,3 @@ async def test_nothing_is_begun_on_a_lease_that_may_be_over(office: Office) -> N
         await office.until(went_on.is_set)
         assert mine.current(PARTITIONS)
         group.cancel_scope.cancel()
-

@@ -10,6 +10,7 @@
 
 import asyncio
 import heapq
+import math
 import sys
 from asyncio import events
 from collections.abc import Callable, Coroutine
@@ -126,7 +127,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
         call = _TimerCall(when, callback, args, self, context, next(self._order))
-        heapq.heappush(self._timers, (when, call.order, call))
+        if when < math.inf:
+            heapq.heappush(self._timers, (when, call.order, call))
         return call
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
@@ -205,7 +207,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         while self._timers and self._timers[0][2].cancelled():
             heapq.heappop(self._timers)
         if not self._timers:
-            raise Stuck(f"nothing is ready at {self._now:.6f} s, and no timer is set")
+            raise Stuck(f"nothing is ready at {self._now:.6f} s, and no timer is set; a thread or a socket never will be")
         if self._timers[0][0] > self._now:
             self._now = self._timers[0][0]
             self._calls_at_once = 0

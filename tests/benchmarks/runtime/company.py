@@ -1,4 +1,4 @@
-"""The servers and the processes of the company that is measured: the shipped settings, real disks, nothing in between."""
+"""The servers and the processes of the company that is measured: the shipped settings and real disks."""
 
 import json
 from collections.abc import AsyncGenerator

@@ -68,9 +68,9 @@ def _environment() -> Path:
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise PeersMissing(
-                f"the peers cannot be installed ({' '.join(said) or f'exit code {done.returncode}'}): see that a package "
-                "index can be reached and that this Python has wheels of theirs (3.11 to 3.13), or measure without them: "
-                "bin/bench runtime --without-peers"
+                f"the peers cannot be installed ({' '.join(said) or f'exit code {done.returncode}'}): see that a "
+                "package index can be reached and that this Python has wheels of theirs (3.11 to 3.13), or measure "
+                "without them: bin/bench runtime --without-peers"
             )
     (folder / "complete").touch()
     return python

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CONNECT_S_MAX = 10.0
+NATS_PORT = 4222
 
 Heard = Callable[[int, bytes], None]  # The number at the end of the subject, and the body.
 
@@ -31,7 +32,8 @@ class Wire(asyncio.Protocol):
     async def open(cls, url: str, token: str, inbox: str, heard: Heard) -> "Wire":
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(lambda: cls(inbox, heard), parts.hostname, parts.port)
+        assert parts.hostname, f"no host in {url!r}"
+        _, wire = await loop.create_connection(lambda: cls(inbox, heard), parts.hostname, parts.port or NATS_PORT)
         await asyncio.wait_for(wire._connect(token), CONNECT_S_MAX)
         return wire
 

@@ -20,7 +20,7 @@ from tests.kit.counting import COUNTER
 
 
 class Settings(msgspec.Struct):
-    """Where the servers are, whether this is the only process, and how much its cached actors may take (0: as usual)."""
+    """Where the servers are, whether this is the only process, and what its cached actors may take (0: as usual)."""
 
     postgres_dsn: str
     nats_url: str

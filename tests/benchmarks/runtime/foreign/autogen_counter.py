@@ -42,7 +42,8 @@ async def line() -> str:
 
 
 def say(what: object) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 async def runtime(address: str) -> GrpcWorkerAgentRuntime:
