@@ -17,7 +17,8 @@ from typing import Self
 import anyio
 from prometheus_client import CollectorRegistry
 
-from actors.runtime.mirror import Mirror, MirrorMetrics, Trimming
+from actors.runtime.mirror import Mirror, MirrorMetrics
+from actors.runtime.mirrored import Trimming
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, utc_now
 from actors.runtime.nats_mirror import NatsEvents
 from eventstore.forking import Fork

@@ -19,7 +19,7 @@ from actors.embedded.folder import StateFolder
 from actors.embedded.use import use_servers
 from actors.host import Settings, reader
 from actors.roles.playbook import load_playbooks
-from actors.runtime.mirror import Trimming
+from actors.runtime.mirrored import Trimming
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, NatsBus, root_of
 from actors.runtime.nats_mirror import NatsEvents
 from actors.runtime.ports import BusUnavailable

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import structlog
@@ -30,6 +30,8 @@ ANSWER_KEPT_S = 60.0  # An asker whose deadline has passed has given up; a momen
 FORGET_EVERY_S = 30.0
 AGAIN_S = 1.0  # After a failure.
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
 Known = dict[str, bytes | None]  # By id: a Reply as bytes, None while its ask is open.
 
 log = structlog.get_logger("asks")
@@ -49,7 +51,8 @@ class Asks:
         self._store, self._bus, self._held, self._clock = store, bus, held, clock
         self._metrics = metrics or RuntimeMetrics()
         self._changed = anyio.Event()
-        self._rests_until: datetime | None = None
+        self._soonest = _NEVER  # When the next ask ends, as far as it is known here.
+        self._resting = False
 
     def changed(self) -> None:
         """Partitions were gained: look again."""
@@ -62,8 +65,10 @@ class Asks:
             if unit.answers:
                 answered.setdefault(unit.address.project, []).extend(answer.ask for answer in unit.answers)
             for ask in unit.asks:
-                if self._rests_until is None or ask.deadline < self._rests_until:
-                    self._changed.set()  # It ends before `run` would look again.
+                if ask.deadline < self._soonest:
+                    self._soonest = ask.deadline
+                    if self._resting:
+                        self._changed.set()
         for project, ids in answered.items():
             for ask in await self._store.asks.answered(project, ids):
                 await self._bus.reply(ask.reply_to, end_of(ask))
@@ -81,7 +86,7 @@ class Asks:
         """End asks at their deadlines until cancelled."""
         forget_at = anyio.current_time()
         while True:
-            self._changed = anyio.Event()
+            self._changed, self._soonest = anyio.Event(), _NEVER  # Of what is opened meanwhile.
             rest_s = FORGET_EVERY_S
             try:
                 held = list(self._held)
@@ -96,9 +101,12 @@ class Asks:
             except StoreUnavailable as error:
                 log.warning("asks.wait", error=str(error))
                 rest_s = AGAIN_S
-            self._rests_until = self._clock() + timedelta(seconds=rest_s)
-            with anyio.move_on_after(rest_s):
+            now = self._clock()
+            self._soonest = min(self._soonest, now + timedelta(seconds=rest_s))
+            self._resting = True
+            with anyio.move_on_after((self._soonest - now).total_seconds()):
                 await self._changed.wait()
+            self._resting = False
 
     async def _expire(self, held: Sequence[int]) -> None:
         for ask in await self._store.asks.expire(held, ASKS_MAX):

@@ -182,6 +182,11 @@ class Mailboxes:
         self.waiting -= len(gone)
         self.bytes -= sum(len(pending.body) for pending in gone)
 
+    def forget_rows(self) -> None:
+        """A turn has failed, and with it what it had taken: every outbox row may come again, and none be passed over
+        for a later one."""
+        self._rows.clear()
+
     def _make_ready(self, address: Address) -> None:
         if self._paused and (paused := self._paused.get(partition_of(address))) is not None:
             paused.add(address)
@@ -242,7 +247,7 @@ def _decode(kinds: Kinds, address: Address, body: bytes, external: bool) -> tupl
     try:
         command = kind.command_vocabulary.decode(body)
     except Malformed as error:
-        if external and isinstance(error, UnknownTag) and error.tag == CANCEL:
+        if isinstance(error, UnknownTag) and error.tag == CANCEL:
             return _decode_cancel(address, body)
         said = _QUOTED.sub(r"\1", str(error))
         return None, Refusal("malformed", f"{address}: {said}")

@@ -15,24 +15,19 @@ One process publishes, the one with the lease; the others stand by and take over
 leaves a stream that ends somewhere: the next one looks where, and goes on.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Protocol
-from urllib.parse import quote
 
 import anyio
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from actors.runtime.chance import any_chance, new_uuid, spread
+from actors.runtime.mirrored import IN_FLIGHT_MAX, EventsStream, Extent, Misplaced, Trimming, mirrored
 from actors.runtime.ports import BusUnavailable, Clock
 from eventstore.store import EventStore, Recorded, StoreError
-from protocol.envelope import Envelope, format_time, to_headers
-from protocol.subjects import event_subject
 
 LEASE = "mirror"
 LEASE_TTL_S = 15.0
@@ -45,67 +40,7 @@ RETRY_S_MAX = 5.0
 GIVE_BACK_S_MAX = 2.0
 MESSAGE_OVERHEAD_BYTES = 600  # Headers, subject and the broker's own record of a message, about.
 
-IN_FLIGHT_MAX = 500  # Messages that are not acknowledged yet.
-
-# By what two messages are told to be of the same event: source, id, and a digest of the bytes.
-Likeness = tuple[str, str, bytes]
-
 logger = structlog.get_logger("mirror")
-
-
-class Misplaced(Exception):
-    """The stream does not end where it was thought to: look where it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trimming:
-    """How much of the log the mirror keeps: nothing older, and not more."""
-
-    age_s: float
-    bytes_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mirrored:
-    """An event as a message. `sequence` is its position."""
-
-    sequence: int
-    subject: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def likeness(self) -> "Likeness":
-        return likeness(self.headers, self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The sequences that a stream holds; `first` is beyond `last` when it holds no message now."""
-
-    first: int
-    last: int
-
-
-class EventsStream(Protocol):
-    """The mirror's stream on a bus. Every method raises BusUnavailable when the bus cannot be asked."""
-
-    async def extent(self) -> Extent | None:
-        """Where it begins and ends; None when there is no such stream."""
-        ...
-
-    async def likeness_at(self, sequence: int) -> Likeness:
-        """Of the message there; one that no event has when there is none."""
-        ...
-
-    async def begin(self, first: int) -> None:
-        """Make it anew, without any message; the next one gets the sequence `first`."""
-        ...
-
-    async def put(self, messages: Sequence[Mirrored]) -> None:
-        """Store these, each directly behind the one before it. Misplaced when that cannot be: some may be stored then,
-        each at its place."""
-        ...
 
 
 class MirrorMetrics:
@@ -305,29 +240,3 @@ class Mirror:
                     return event.position + 1
             position = page[-1].position - 1
         return first
-
-
-def mirrored(event: Recorded, root: str) -> Mirrored:
-    """The message that an event is in the mirror."""
-    envelope = Envelope(
-        id=_printable(event.reference),
-        time=format_time(event.at),
-        source=_printable(str(event.address)),
-        correlation=_printable(event.correlation),
-        causation=_printable(event.causation),
-    )
-    headers = to_headers(envelope, _printable(event.type))
-    return Mirrored(event.position, event_subject(event.address, event.type, root), headers, event.body)
-
-
-def likeness(headers: dict[str, str], body: bytes) -> Likeness:
-    return headers.get("ce-source", ""), headers.get("ce-id", ""), hashlib.sha256(body).digest()
-
-
-def _printable(text: str) -> str:
-    """`text` as a header can hold it: the CloudEvents binding's percent-encoding for what is no printable ASCII."""
-    return (
-        text
-        if text.isascii() and text.isprintable() and text == text.strip()
-        else quote(text, safe="/@:.", errors="replace")
-    )

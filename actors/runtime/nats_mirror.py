@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from actors.runtime.mirror import IN_FLIGHT_MAX, Extent, Likeness, Mirrored, Misplaced, Trimming, likeness
+from actors.runtime.mirrored import IN_FLIGHT_MAX, Extent, Likeness, Mirrored, Misplaced, Trimming, likeness
 from actors.runtime.nats_client import CONNECT_S_MAX, connect
 from actors.runtime.ports import BusUnavailable
 from protocol.subjects import ROOT, check_token, events_wildcard

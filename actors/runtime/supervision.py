@@ -12,6 +12,7 @@
 Nothing here survives the process, nor need it.
 """
 
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -76,7 +77,8 @@ async def _again_and_again(name: str, run: Service, metrics: RuntimeMetrics, afr
                 raise found from error
             exceeded = failures.note(anyio.current_time())
             said = f"{type(found).__name__}: {plain(str(found))}"
-            log.exception("supervision.service_failed", service=name, error=said, restarts=not exceeded)
+            where = "".join(traceback.format_exception(found))  # Without values: those are nobody's to read.
+            log.error("supervision.service_failed", service=name, error=said, restarts=not exceeded, traceback=where)
             if exceeded:
                 raise ServiceFailed(name, RESTARTS_MAX, found) from error
         else:

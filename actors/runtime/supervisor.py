@@ -76,6 +76,7 @@ class Process:
         self.metrics = metrics
         me = Worker(new_uuid(chance), alone, tuple(sorted(performers)), gethostname(), os.getpid())
         cursors, mailboxes = Cursors(), Mailboxes()
+        self._mailboxes = mailboxes
         pressure = Pressure(mailboxes, cursors, bus, metrics)
         self.ownership = Ownership(store, bus, me, chance, metrics)
         timekeeper = Timekeeper(store, bus, self.ownership.held)
@@ -121,6 +122,7 @@ class Process:
 
     def _let_go(self) -> None:
         self.ownership.lose(list(self.ownership.held))
+        self._mailboxes.forget_rows()
 
     async def hand_over(self) -> None:
         """Whoever comes next need not wait for the leases to run out, nor read again what is settled."""

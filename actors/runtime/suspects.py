@@ -53,7 +53,7 @@ class Suspects:
         self._metrics = metrics or RuntimeMetrics()
         self._unclean: set[int] = set()  # Gained, and not looked at yet.
         self._cases: dict[int, _Case] = {}
-        self._single = False  # The last step had one suspect alone.
+        self._single = True  # When there was a choice last, one suspect had its turn alone.
         self.any = False
 
     def gained(self, leases: Sequence[Lease]) -> None:
@@ -89,8 +89,11 @@ class Suspects:
         """Which of the actors that are ready have their turn now, and whether it is one suspect alone."""
         alone = [address for address in addresses if self._counted(mailboxes.next(address))]
         together = [address for address in addresses if address not in set(alone)] if alone else addresses
-        self._single = bool(alone) and (not together or not self._single)
-        return (min(alone, key=lambda a: self._counted(mailboxes.next(a))),) if self._single else together, self._single
+        if alone and together:
+            self._single = not self._single
+        if not alone or (together and not self._single):
+            return together, False
+        return (min(alone, key=lambda address: self._counted(mailboxes.next(address))),), True
 
     def together(self, commands: Sequence[Pending]) -> int:
         """How many of one actor's commands, in order, may run with others: those before one that must run alone."""

@@ -101,11 +101,14 @@ class UpgradeCheck:
                 async for address in addresses:
                     await look(address)
 
-        async with anyio.create_task_group() as group, giving, taking:
-            for _ in range(READERS_MAX):
-                group.start_soon(read)
-            async for address in self._streams():
-                await giving.send(address)
+        try:
+            async with anyio.create_task_group() as group, giving, taking:
+                for _ in range(READERS_MAX):
+                    group.start_soon(read)
+                async for address in self._streams():
+                    await giving.send(address)
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     async def _streams(self) -> AsyncIterator[Address]:
         if self._sampled is not None:

@@ -7,6 +7,13 @@ from eventstore.postgres.connections import Pool
 from eventstore.postgres.statements import Statements
 from protocol.subjects import Address
 
+_PENDING: dict[PendingClass, str] = {
+    "send": "all_pending_sends",
+    "timer": "all_pending_timers",
+    "effect": "all_pending_effects",
+    "parked": "all_pending_parked",
+}
+
 
 class PostgresHistories:
     """Over the tables of one schema."""
@@ -21,7 +28,7 @@ class PostgresHistories:
 
     async def pending(self, what: PendingClass, after: Place, limit: int) -> list[PendingWork]:
         check_class(what)
-        rows = await self._run.rows(f"all_pending_{what}s", *after, limit)
+        rows = await self._run.rows(_PENDING[what], *after, limit)
         return [
             PendingWork(what, Address(r["project"], r["kind"], r["name"]), r["key"], r["type"], r["body"], r["sender"])
             for r in rows

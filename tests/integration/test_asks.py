@@ -117,6 +117,24 @@ async def test_an_ask_without_an_answer_ends_at_its_deadline(office: Company, pr
     assert inquirer.replies["patient"].answer == {"words": "late"}
 
 
+async def test_of_many_processes_one_ends_an_ask_or_answers_it(office: Company) -> None:
+    """Each owns some of the clerks; every second one is asked for more than it can know in time."""
+    clerks = [at("clerk", f"k{n}") for n in range(20)]
+    deadlines_ = [format_time(utc_now() + timedelta(seconds=s)) for s in (PATIENCE_S, 0.5)]
+    async with office.runs(kinds=BOTH, alone=False), office.runs(kinds=BOTH, alone=False):
+        for n, clerk in enumerate(clerks):
+            await office.asker.publish(clerk, Inquire("weather"), clerk.name, Troupe_Deadline=deadlines_[n % 2])
+        for clerk in clerks[::2]:
+            await office.events(clerk, 1)
+            await office.asker.ask(clerk, Resolve("weather", "sun"))
+        with anyio.fail_after(PATIENCE_S):
+            for clerk in clerks:
+                await office.asker.heard(clerk.name)
+    replies = [office.asker.replies[clerk.name] for clerk in clerks]
+    assert [len(heard) for heard in replies] == [1] * len(clerks)
+    assert [reply.code for (reply,) in replies] == ["", "expired"] * 10
+
+
 async def test_an_ask_that_names_no_deadline_has_one(
     office: Company, program: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,10 +20,15 @@ from actors.cli.main import main
 from actors.embedded.servers import Servers
 from actors.runtime import services
 from actors.runtime.kind import Kind
-from actors.runtime.nats_bus import NatsBus
+from actors.runtime.metrics import RuntimeMetrics
+from actors.runtime.nats_bus import NatsBus, utc_now
 from actors.runtime.ownership import WORKERS_BELL
+from actors.runtime.supervision import ServiceFailed
+from actors.runtime.supervisor import running
 from actors.runtime.suspects import ATTEMPTS_MAX
 from actors.runtime.watchdog import STUCK_EXIT_CODE
+from eventstore.postgres.store import PostgresStore
+from eventstore.store import Batch, Verdict
 from protocol.codec import encode
 from protocol.message import Event
 from protocol.runtime import ActorRetried, CommandQuarantined
@@ -193,6 +198,65 @@ async def test_what_others_sent_waits_in_the_outbox_and_is_not_rung_for(
         await office.quiet()
     await office.check_settled()
     await office.check_log()
+
+
+class Faulty:
+    """A store whose commits raise what nobody expects, whenever they settle `command` as accepted; so often."""
+
+    def __init__(self, store: PostgresStore, command: str, times: int) -> None:
+        self._store, self._command, self.times = store, command, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, batch: Batch) -> tuple[Verdict, ...]:
+        rows = [(row.id, row.outcome) for unit in batch.units for row in unit.settled]
+        if (self._command, "accepted") in rows and self.times:
+            self.times -= 1
+            raise LookupError("a fault of ours")
+        return await self._store.commit(batch)
+
+
+async def test_a_service_that_failed_begins_again_from_what_the_store_says(office: Company) -> None:
+    faulty = Faulty(office.store, "k2", 1)
+    metrics = RuntimeMetrics(kinds=KINDS)
+    async with running(faulty, office.bus, KINDS, {}, utc_now, True, metrics) as runtime:  # pyright: ignore[reportArgumentType]
+        for n in range(5):
+            assert (await office.asker.insist(C1, Add(n + 1), f"k{n}")).outcome == "accepted"
+        assert len(runtime.ownership.held) == 64
+    restarts = metrics.registry.get_sample_value("troupe_service_restarts_total", {"service": "committer"})
+    assert (faulty.times, restarts) == (0, 1)
+    assert await office.bodies(C1, "n") == [1, 2, 3, 4, 5]
+    await office.check_settled()
+    await office.check_log()
+
+
+async def test_a_command_that_breaks_the_committer_is_found_before_the_process_gives_up(office: Company) -> None:
+    """Every restart is a takeover from oneself: what kills a process is found as well when it only fails a service."""
+    faulty = Faulty(office.store, "bad", 99)
+    async with running(faulty, office.bus, KINDS, {}, utc_now, True):  # pyright: ignore[reportArgumentType]
+        await office.asker.publish(C2, Add(1), "other")
+        reply = await office.asker.insist(C1, Add(1), "bad")
+        assert (reply.outcome, reply.message) == ("quarantined", f"killed its process {ATTEMPTS_MAX} times")
+        assert (await office.asker.insist(C2, Add(1), "other")).outcome == "accepted"
+    assert await office.bodies(C2, "n") == [1]
+    await office.check_log()
+
+
+async def test_a_process_whose_service_always_fails_ends(office: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.runtime.supervision.RESTARTS_MAX", 1)
+    faulty = Faulty(office.store, "bad", 99)
+
+    async def live() -> None:
+        async with running(faulty, office.bus, KINDS, {}, utc_now, True):  # pyright: ignore[reportArgumentType]
+            await office.asker.insist(C1, Add(1), "bad")
+
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(ServiceFailed, match="'committer' failed 2 times"), flatten_subgroups=True
+    ):
+        await live()
+    async with office.runs():  # What was under way is not lost.
+        assert (await office.asker.insist(C1, Add(1), "bad")).outcome == "accepted"
 
 
 @contextmanager

@@ -162,6 +162,8 @@ async def test_a_question_is_listed_shown_and_settled_on_the_command_line(
         "TROUPE_STATE": str(tmp_path),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    # In a thread beside the company: there no signals can be watched.
+    monkeypatch.setattr("actors.cli.effect.execute", anyio.run)
 
     async def command(*arguments: str) -> tuple[int, str, str]:
         code = await anyio.to_thread.run_sync(main, ["effect", *arguments])

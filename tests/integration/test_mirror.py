@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from actors.embedded.servers import Servers
 from actors.mirroring import MirrorSettings, log_mirrored
 from actors.runtime import mirror, nats_client, nats_mirror
-from actors.runtime.mirror import LEASE, Extent, MirrorMetrics, Misplaced, Trimming, mirrored
+from actors.runtime.mirror import LEASE, MirrorMetrics
+from actors.runtime.mirrored import Extent, Misplaced, Trimming, mirrored
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, utc_now
 from actors.runtime.nats_mirror import NatsEvents
 from actors.runtime.ports import BusUnavailable

@@ -22,7 +22,7 @@ LEFT, RIGHT, WAITING = at("player", "l"), at("player", "r"), at("player", "waiti
 W1, W2, W3, W4 = (at("worker", f"w{n}") for n in range(1, 5))
 
 
-async def write_history(store: EventStore) -> None:
+async def write_history(store: EventStore) -> Turns:
     """Two counters; two players who have played, and one whose ball waits; effects and timers, done and to come."""
     turns = await Turns.of(store, KINDS)
     await turns.tell("counter", "c1", *(Add(n % 3) for n in range(LONG)))  # Every third adds nothing.
@@ -36,6 +36,7 @@ async def write_history(store: EventStore) -> None:
     await turns.fire()
     await turns.tell("worker", "w3", Begin("plant"))
     await turns.tell("worker", "w4", Begin("wait", 10.0**9))
+    return turns
 
 
 async def check(

@@ -11,7 +11,8 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from actors.embedded.servers import Servers
-from actors.runtime.mirror import Mirror, MirrorMetrics, Trimming, mirrored
+from actors.runtime.mirror import Mirror, MirrorMetrics
+from actors.runtime.mirrored import Trimming, mirrored
 from actors.runtime.nats_bus import utc_now
 from actors.runtime.nats_feed import NatsFeed
 from actors.runtime.nats_mirror import NatsEvents

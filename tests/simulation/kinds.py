@@ -9,7 +9,19 @@ from typing import assert_never
 
 import msgspec
 
-from actors.runtime.kind import Cancel, Effect, EffectCall, Kind, Performer, Performers, Reaction, Safety, Send, Timer
+from actors.runtime.kind import (
+    Cancel,
+    CancelEffect,
+    Effect,
+    EffectCall,
+    Kind,
+    Performer,
+    Performers,
+    Reaction,
+    Safety,
+    Send,
+    Timer,
+)
 from actors.runtime.simulated import Ports
 from protocol.message import Command, Event, Refusal
 from protocol.subjects import Address
@@ -103,6 +115,9 @@ RALLY = Kind(
 )  # fmt: skip
 
 
+JOB_S_MAX = 20.0  # A deadline that some of the jobs miss when everything goes wrong.
+
+
 class Begin(Command, frozen=True, tag="desk.begin.v1"):
     """Have `job` done by the world, in that class; be reminded of it after so many seconds (negative: never)."""
 
@@ -112,6 +127,8 @@ class Begin(Command, frozen=True, tag="desk.begin.v1"):
 
 
 class Forget(Command, frozen=True, tag="desk.forget.v1"):
+    """Neither the reminder nor the job is wanted any more."""
+
     job: str
 
 
@@ -179,10 +196,10 @@ def _desk_evolve(state: Open, event: Event) -> Open:
 def _desk_react(_: Open, event: Event) -> tuple[Reaction, ...]:
     match event:
         case Begun(job=job, safety=safety, remind_s=remind_s):
-            work = Effect("job", Job(job, safety), safety)
+            work = Effect("job", Job(job, safety), safety, job, JOB_S_MAX if safety == "idempotent" else None)
             return (Timer(job, remind_s, Remind(job)), work) if remind_s >= 0 else (work,)
         case Forgotten(job=job):
-            return (Cancel(job),)
+            return (Cancel(job), CancelEffect(job))
         case _:
             return ()
 
@@ -205,7 +222,10 @@ def performers(ports: Ports) -> Performers:
     def give_up(_: EffectCall, work: Job, error: str) -> Report:
         return Report(work.job, f"given up: {error}")
 
-    return {"job": Performer("job", Job, perform, give_up, concurrent_max=4, attempts_max=4, timeout_s=30.0)}
+    def done(_: EffectCall, work: Job, words: str) -> Report:
+        return Report(work.job, f"done: {words}")
+
+    return {"job": Performer("job", Job, perform, give_up, concurrent_max=4, attempts_max=4, timeout_s=30.0, done=done)}
 
 
 def at(kind: str, name: str) -> Address:

@@ -205,6 +205,24 @@ async def test_an_ask_that_comes_while_it_rests_is_not_late(office: Office) -> N
     assert office.told() == [("_INBOX.soon", "soon", "expired")]
 
 
+async def test_an_ask_that_comes_while_it_looks_is_not_late(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store was asked just before that was in it."""
+    look = office.store.asks.next_deadline_s
+    opened = anyio.Event()
+
+    async def slow(partitions: Sequence[int]) -> float | None:
+        found = await look(partitions)
+        if not opened.is_set():
+            opened.set()
+            unit = await office.open(new("soon", datetime.now(UTC) + timedelta(seconds=0.05)))
+            await office.asks.committed([unit])
+        return found
+
+    monkeypatch.setattr(office.store.asks, "next_deadline_s", slow)
+    await until(office, 1)
+    assert office.told() == [("_INBOX.soon", "soon", "expired")]
+
+
 async def test_an_outage_of_the_store_only_delays(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.runtime.asks.AGAIN_S", 0.01)
     expire, failures = office.store.asks.expire, [1, 2]

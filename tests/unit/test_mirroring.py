@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.mirroring import AGE_S, BYTES_MAX, BadSetting, MirrorSettings
-from actors.runtime.mirror import mirrored
+from actors.runtime.mirrored import mirrored
 from eventstore.store import Recorded
 from protocol.subjects import TOKEN_LENGTH_MAX, BadSubject, event_subject
 from tests.kit.units import NOON, actor

@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from actors.runtime.mailboxes import CANCEL, Mailboxes, from_message
+from actors.runtime.mailboxes import CANCEL, Mailboxes, from_message, from_row
 from actors.runtime.priority import OVERTAKEN_MAX, Box, rank, sender_of
 from actors.runtime.turn import Pending
+from eventstore.store import PendingSend
 from protocol.codec import encode
 from protocol.envelope import PRIORITIES, Envelope
 from protocol.runtime import CancelCommand
@@ -142,6 +143,8 @@ def test_every_kind_is_told_to_cancel_in_the_runtimes_own_word() -> None:
     assert cancel("2").command == CancelCommand("2")
     assert (lost := cancel("2", Address("demo", "nobody", "n")).refusal) is not None
     assert lost.code == "unknown-kind"
+    kept = PendingSend(7, "c", C1, "", CANCEL, encode(CancelCommand("2")), NOON, "run", "runtime/1@4")
+    assert from_row(KINDS, kept).command == CancelCommand("2"), "one that waited for a parked actor"
     bad = from_message(KINDS, C1, "x", 9, 1, {}, b'{"type":"runtime.cancel.v1"}', NOON, NOON).refusal
     assert bad is not None
     assert (bad.code, "id" in bad.message) == ("malformed", True)

@@ -1,21 +1,24 @@
 """The check before a deploy: each change of the code that matters is found, with its actor and event, and no other."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
+from actors.runtime import upgrade
 from actors.runtime.kind import Cancel, Effect, Kind, Reaction, Send, Timer
 from actors.runtime.upgrade import Checked, Divergence
+from eventstore.histories import SettledCommand
 from eventstore.memory.store import MemoryStore
-from eventstore.store import EventStore
+from eventstore.store import EventStore, StoreUnavailable
 from protocol.message import Command, Event, Refusal
 from protocol.subjects import Address
 from protocol.upcast import Upcast
 from tests.kit import counting
-from tests.kit.counting import COUNTER, PLAYER, WORKER, Add, Added, Ball, Begin, Count, Hits, Job, Report
+from tests.kit.counting import COUNTER, PLAYER, WORKER, Add, Added, Ball, Begin, Count, Hits, Job, Report, Serve
 from tests.kit.histories import C1, C2, LEFT, RIGHT, W1, W3, W4, WAITING, check, found, write_history
 
 
@@ -213,6 +216,47 @@ async def test_a_kind_and_a_sample_narrow_what_is_looked_at(history: EventStore)
     again = await check(history, broken, sample=1)
     assert again.diverging == sampled.diverging, "the same sample"
     assert (await check(history, sample=1)).diverging == {}, "what an actor outside of it sent is not missed"
+
+
+async def test_a_company_may_run_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes while the check reads: the same code never diverges."""
+    store = MemoryStore()
+    turns = await write_history(store)
+    read, more, one_by_one = store.histories.commands, 0, anyio.Lock()
+
+    async def commands(address: Address, ids: Collection[str]) -> dict[str, SettledCommand]:
+        nonlocal more
+        more += 1
+        async with one_by_one:
+            await turns.tell("counter", "c1", Add(1))
+            await turns.tell("worker", "w3", Begin("more"))
+            await turns.tell("worker", "w4", Begin("later", 10.0**8))
+            await turns.tell("player", f"new{more}", Serve("waiting", 1))
+            await turns.deliver(WAITING)
+        return await read(address, ids)
+
+    monkeypatch.setattr(store.histories, "commands", commands)
+    checked = await check(store)
+    assert checked.diverging == {}
+    assert checked.unkept == 0
+    assert more > 5
+
+
+async def test_a_store_that_is_away_is_told_as_itself(history: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(address: Address, ids: Collection[str]) -> dict[str, SettledCommand]:
+        raise StoreUnavailable("the server is away")
+
+    monkeypatch.setattr(history.histories, "commands", away)
+    with pytest.raises(StoreUnavailable):
+        await check(history)
+
+
+async def test_beyond_a_bound_diverging_actors_are_only_counted(
+    history: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "DIVERGING_MAX", 2)
+    checked = await check(history, without="player")
+    assert (len(checked.diverging), checked.unnamed) == (2, 1)
 
 
 async def test_an_empty_log_has_nothing_to_check() -> None:

@@ -6,7 +6,7 @@ simulation and a run on real servers. Each returns what is wrong, in words; noth
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,15 +14,18 @@ import msgspec
 
 from actors.runtime.follow import followed
 from actors.runtime.kind import Kind, Kinds
+from eventstore.effects import is_order
 from eventstore.store import InboxRow, NewEffect, NewSend, Recorded
 from protocol.message import tag_of
 from protocol.reply import BUSY, Reply
-from protocol.runtime import CommandQuarantined
+from protocol.runtime import ActorRetried, CommandQuarantined
 from protocol.subjects import Address, partition_of
 
 _SEND = re.compile(r"([A-Za-z0-9][\w-]*)/([A-Za-z0-9][\w-]*)@([0-9]+)\.([0-9]+)")
 _OUTCOME = ":outcome"
+RUNTIME = "runtime"  # The kind of the streams in which the runtime tells of commands.
 _QUARANTINED = tag_of(CommandQuarantined)
+_RETRIED = tag_of(ActorRetried)
 ASK_LATE_S = 15.0  # Three leases: the process that was to answer may die, and so may the one that took over.
 
 
@@ -139,10 +142,13 @@ def check_epochs(ledger: Iterable[Acquired | Wrote]) -> list[str]:
 
 
 def groups(log: Sequence[Recorded]) -> dict[tuple[str, str], list[Group]]:
-    """What each command caused, by project and id: one group if it was applied once."""
+    """What each command caused its actor to do, by project and id: one group if it was applied once. What the runtime
+    says of it in streams of its own is none of that."""
     found: dict[tuple[str, str], list[Group]] = {}
     ends: dict[tuple[str, str], tuple[Address, int]] = {}
     for event in log:
+        if event.address.kind == RUNTIME:
+            continue
         key = (event.address.project, event.causation)
         here = found.setdefault(key, [])
         if here and ends[key] == (event.address, event.version - 1):
@@ -191,7 +197,8 @@ def _told(each: Sent, found: Sequence[Group], row: InboxRow | None) -> list[str]
         wrong.append(f"{each.id} was accepted, and the log has nothing of it")
     if events and row is None:
         wrong.append(f"{each.id} caused {events} events, and the inbox does not know it")
-    if events and row is not None and row.outcome not in ("accepted", "quarantined"):
+    # What waited for a parked actor is decided later, and so is what broke it when an operator has it tried again.
+    if events and row is not None and row.outcome not in ("accepted", "parked", "quarantined"):
         wrong.append(f"{each.id} was {row.outcome}, and caused {events} events")
     for reply in said:
         if reply.outcome == "accepted" and reply.position and found and reply.position != found[0].first:
@@ -204,7 +211,8 @@ def check_quarantine(log: Sequence[Recorded], inbox: Iterable[InboxRow]) -> list
     events = [event for event in log if event.type == _QUARANTINED]
     told = Counter(event.causation for event in events)
     wrong = [f"{e.causation} is quarantined in {e.address}, not its own partition" for e in events if not _at_home(e)]
-    wrong += [f"{id_} is quarantined {n} times in the log" for id_, n in told.items() if n > 1]
+    retried = Counter(event.causation for event in log if event.type == _RETRIED)
+    wrong += [f"{id_} is quarantined {n} times in the log" for id_, n in told.items() if n > 1 + retried[id_]]
     for row in inbox:
         if (row.outcome == "quarantined") != (told[row.id] > 0):
             said = "no" if row.outcome == "quarantined" else "an"
@@ -283,7 +291,7 @@ def _order_of_sends(log: Sequence[Recorded]) -> list[str]:
     last: dict[tuple[Address, str], tuple[tuple[int, int], str]] = {}
     for event in log:
         match = _SEND.fullmatch(event.causation)
-        if match is None or event.type == _QUARANTINED:
+        if match is None or event.address.kind == RUNTIME:
             continue
         lane, place = (event.address, f"{match[1]}/{match[2]}"), (int(match[3]), int(match[4]))
         before, id_ = last.get(lane, ((0, 0), ""))
@@ -318,7 +326,7 @@ def wanted(log: Sequence[Recorded], kinds: Kinds) -> Wanted:
             match what:
                 case NewSend():
                     sends[project, what.id] = what
-                case NewEffect():
+                case NewEffect() if not is_order(what.effect_kind):  # An order has no outcome of its own.
                     effects[project, what.key] = what
                 case _:
                     pass
@@ -329,10 +337,10 @@ def check_sends(log: Sequence[Recorded], wants: Wanted, heard: frozenset[str]) -
     """Every send was applied exactly once, by the actor it was for. `heard` are the types of the commands that always
     cause an event; of others the log need not have a trace."""
     wrong: list[str] = []
-    caused = groups(log)
+    caused, broke = groups(log), {event.causation for event in log if event.type == _QUARANTINED}
     for key, send in wants.sends.items():
         found = [group for group in caused.get(key, []) if group.address == send.to]
-        if send.type in heard and len(found) != 1 and not _quarantined(caused.get(key, [])):
+        if send.type in heard and len(found) != 1 and send.id not in broke:
             wrong.append(f"the send {send.id} ({send.type}) to {send.to} was applied {len(found)} times")
     for (project, id_), found in caused.items():
         if _SEND.fullmatch(id_) and (project, id_) not in wants.sends:
@@ -340,18 +348,16 @@ def check_sends(log: Sequence[Recorded], wants: Wanted, heard: frozenset[str]) -
     return wrong
 
 
-def _quarantined(found: Sequence[Group]) -> bool:
-    return any(group.address.kind == "runtime" for group in found)
-
-
 def check_effects(
-    log: Sequence[Recorded], wants: Wanted, payments: Iterable[Paid], excused: frozenset[str] = frozenset()
-) -> list[str]:
+    log: Sequence[Recorded], wants: Wanted, payments: Iterable[Paid], excused: Collection[str] = (),
+    again: Collection[str] = (),
+) -> list[str]:  # fmt: skip
     """Every effect came to one outcome, and was paid for once where the provider can tell.
 
     That is: under its own key, and never after an outcome was taken; work of the class `once` is asked for once,
     whatever happened. Repeatable work may be paid for again in another attempt, since the worker of the one before may
-    have died: but not twice in one attempt. `excused` are keys of effects whose outcome need not have come yet.
+    have died: but not twice in one attempt. `excused` are keys of effects whose outcome need not have come yet, `again` those of
+    which a human has said that they are to be performed again.
     """
     wrong: list[str] = []
     caused = groups(log)
@@ -363,7 +369,7 @@ def check_effects(
         if ended != 1 and key not in excused:
             wrong.append(f"the effect {key} came to {ended} outcomes")
         of_it = paid.get((project, key), [])
-        if effect.safety == "once" and len(of_it) > 1:
+        if effect.safety == "once" and len(of_it) > 1 and key not in again:
             wrong.append(f"the effect {key} may be done once, and was paid for {len(of_it)} times")
         attempts = Counter(payment.attempt for payment in of_it)
         wrong.extend(f"the effect {key} was paid {n} times in its attempt {a}" for a, n in attempts.items() if n > 1)

@@ -10,14 +10,19 @@ from typing import Protocol
 import anyio
 
 from actors.runtime.kind import EffectCall, Safety
+from actors.runtime.retry import OutcomeUnknown
 from actors.runtime.simulated.faults import Faults
 from actors.runtime.simulated.trace import Trace
 
 WORK_S_MIN, WORK_S_MAX = 0.001, 0.4
 
 
-class ProviderFailed(Exception):
-    """The provider did not answer; it may have done what it was asked for."""
+class ProviderRefused(Exception):
+    """The provider did nothing, and says so."""
+
+
+class ProviderSilent(OutcomeUnknown):
+    """The provider did not answer; it has done what it was asked for, but who asked cannot know."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Provider:
         by.check()
         fails, after = self._chance.random() < self.faults.provider_fails, self._chance.random() < 0.5
         if fails and not after:
-            raise ProviderFailed("refused for now")
+            raise ProviderRefused("not now")
         payment = Payment(call.address.project, call.key, safety, call.attempt, by.name, anyio.current_time())
         self.payments.append(payment)
         self._trace.note(f"paid {call.key} attempt {call.attempt} by {by.name}")
@@ -64,7 +69,7 @@ class Provider:
         await anyio.sleep(self._chance.uniform(WORK_S_MIN, WORK_S_MAX))
         by.check()
         if fails:
-            raise ProviderFailed("no answer")
+            raise ProviderSilent("no answer")
         return answer
 
 
@@ -76,5 +81,5 @@ class ProviderPort:
     owner: _Living
 
     async def pay(self, call: EffectCall, safety: Safety) -> str:
-        """A receipt for what was done under the effect's key. ProviderFailed."""
+        """A receipt for what was done under the effect's key. ProviderRefused, ProviderSilent."""
         return await self.provider.pay(self.owner, call, safety)

@@ -150,7 +150,7 @@ async def _judge(outcome: Outcome, world: World, heard: frozenset[str]) -> None:
         *checkers.check_order(published, log),
         *checkers.check_asks(published, external, FAULTS_END_S + OUTAGE_S_MAX, world.broker.incarnation),
         *checkers.check_sends(log, wants, heard),
-        *checkers.check_effects(log, wants, outcome.payments),
+        *checkers.check_effects(log, wants, outcome.payments, again=world.operator.again),
         *_cursors(world),
     ]
     if (followed.position, followed.digest, followed.streams) != (whole.position, whole.digest, whole.streams):

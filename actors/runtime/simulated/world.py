@@ -19,6 +19,7 @@ from actors.runtime.simulated.checkers import Acquired, Wrote
 from actors.runtime.simulated.faults import FAULTS_END_S, Faults, Incident, plan
 from actors.runtime.simulated.follower import Follower
 from actors.runtime.simulated.loop import VirtualLoop
+from actors.runtime.simulated.operator import Operator
 from actors.runtime.simulated.process import Crew, Life, Ports
 from actors.runtime.simulated.provider import Provider
 from actors.runtime.simulated.publishers import Published, Publisher
@@ -61,6 +62,10 @@ class World:
         self.broker = Broker(loop, self.context, self.dice("broker"), faults, self.now, self.trace, self._stored)
         self.provider = Provider(self.dice("provider"), faults, self.trace)
         self.follower = Follower(self.store, self.dice("follower"))
+        self.operator = Operator(
+            self.store, self.broker, self.provider, self.dice("operator"), self.trace, self.ledger, self._projects,
+            lambda partition: self.tables.partitions[partition].epoch,
+        )  # fmt: skip
         self._crew = Crew(self.store, self.broker, self.provider, kinds, performers, metrics, alone)
         self._slots = [_Slot(self, number) for number in range(workers)]
 
@@ -91,6 +96,7 @@ class World:
             for slot in self._slots:
                 group.start_soon(slot.run)
             group.start_soon(self.follower.run)
+            group.start_soon(self.operator.run)
             async with anyio.create_task_group() as busy:
                 busy.start_soon(self._go_wrong)
                 busy.start_soon(workload, self)
@@ -103,6 +109,9 @@ class World:
             published.reply_lost = (
                 published.inbox in self.broker.replies_lost or self.settled_by.get(published.id) in self.deaf
             )
+
+    def _projects(self) -> list[str]:
+        return sorted({published.to.project for published in self.published.values()})
 
     def observe(self, who: str, call: str, args: tuple[Any, ...], result: Any) -> None:
         """A call of the store's has been carried out."""
@@ -206,12 +215,19 @@ class World:
         left = ""
         with anyio.move_on_after(QUIET_S_MAX):
             while True:
+                await self._settle_doubts()
                 left = self.under_way()
                 if not left:
                     self.trace.note("quiet")
                     return
                 await anyio.sleep(LOOK_EVERY_S)
         self.trouble.append(f"{QUIET_S_MAX:g} s after everything worked again there was still {left}")
+
+    async def _settle_doubts(self) -> None:
+        """The operator, who answers what is asked about effects that may happen once."""
+        for doubted in await self.store.effects.listed(doubted=True):
+            self.trace.note(f"operator: {doubted.key} failed")
+            await self.store.effects.settle(doubted.address.project, doubted.key, "failed", "nobody knows")
 
     def under_way(self) -> str:
         """What is not settled yet, in words ("": nothing)."""
@@ -231,6 +247,8 @@ class World:
             return f"{len(tables.outbox)} sends in the outbox (first: {row.send.id} to {row.send.to})"
         if tables.effects:
             return f"{len(tables.effects)} effects to be performed (first: {next(iter(tables.effects))[1]})"
+        if tables.parked:
+            return f"{len(tables.parked)} parked actors (first: {next(iter(tables.parked))})"
         if tables.timers:
             return f"{len(tables.timers)} timers to fire (first: {next(iter(tables.timers))})"
         for partition, sequence, id_ in self.broker.commands():

@@ -17,8 +17,8 @@ figures. A machine of two cores must be quiet.
 - takeover: kill -9 of one of two workers, until an actor of one of its partitions answers; over the lease's time to
   live.
 - activation: an actor with 10,000 events, from its snapshot and the events after it; 20 times.
-- many: 1,000,000 actors answer once each in a worker whose cache is bounded; its resident memory when none, a tenth and
-  all of them have.
+- many: 100,000 actors answer once each in a worker whose cache is bounded; its resident memory when none, a tenth and
+  all of them have. --many-actors 1000000 takes some ten minutes.
 - idle: processor time, voluntary context switches and memory of a worker that nobody asks.
 
 The peers live in an environment of their own (peers.py), made at the first run from foreign/peers.lock; renew that with
