@@ -68,7 +68,7 @@ create view inbox_whole as
     from inbox i left join inbox_packs p on p.n = i.n and i.start is not null;
 
 -- The usual commit as in 0009_commit.sql, with what has come since: the deadlines of commands, asks and answers, packs,
--- and sends in one piece a column. Beside the one there, for code from before.
+-- and sends in one piece a column. A column whose values are all the same may come as that one value. Beside the one there, for code from before.
 create function commit_optimistic(
     p_deadline timestamptz,   -- right only until then; null: for ever
     owned boolean,   -- by the owner of actors; else nothing may be written to an actor's stream
@@ -101,7 +101,9 @@ declare
     head bigint;
     touched integer;
     created bigint[] := '{}';
+    numbers_of_streams regclass;
     pack bigint;
+    packed constant boolean := c_count >= 16;   -- A row more is worth it for so many.
     -- Taken apart before the lock is waited for.
     known_ids constant bigint[] := s_id;
     known_expected constant bigint[] := s_expected;
@@ -120,6 +122,10 @@ declare
     command_starts constant integer[] := c_start;
     header_lengths constant integer[] := c_headers;
     body_lengths constant integer[] := c_body;
+    new_projects constant text[] := texts(n_project, n_count);
+    new_kinds constant text[] := texts(n_kind, n_count);
+    new_names constant text[] := texts(n_name, n_count);
+    new_counts constant integer[] := n_events;
     streams_of constant bigint[] := e_stream;
     versions constant bigint[] := e_version;
     type_ids constant smallint[] := e_type;
@@ -156,17 +162,19 @@ begin
 
         if c_count > 0 then
             pack := nextval(pg_get_serial_sequence('inbox', 'n'));
-            if c_count >= 16 then
+            if packed then
                 insert into inbox_packs (n, bytes) values (pack, c_bytes);
             end if;
             insert into inbox (project, id, outbox, kind, name, type, sequence, outcome, detail, first_position, events,
                                headers, body, n, start, headers_length, body_length)
-                select c.project, c.id, c.outbox, c.kind, c.name, c.type, c.sequence, c.outcome, c.detail,
-                       case when c.first > 0 then head + c.first else 0 end, c.events,
-                       case when c_count < 16 then substr(c_bytes, c.start, c.headers) else '' end,
-                       case when c_count < 16 then substr(c_bytes, c.start + c.headers, c.body) else '' end,
-                       pack, case when c_count >= 16 then c.start end, case when c_count >= 16 then c.headers end,
-                       case when c_count >= 16 then c.body end
+                select coalesce(c.project, projects[1]), c.id, coalesce(c.outbox, outboxes[1]),
+                       coalesce(c.kind, kinds[1]), c.name, coalesce(c.type, types[1]), c.sequence,
+                       coalesce(c.outcome, outcomes[1]), coalesce(c.detail, details[1], ''),
+                       case when c.first > 0 then head + c.first else 0 end, coalesce(c.events, counts[1]),
+                       case when packed then '' else substr(c_bytes, c.start, c.headers) end,
+                       case when packed then '' else substr(c_bytes, c.start + c.headers, c.body) end,
+                       pack, case when packed then c.start end, case when packed then c.headers end,
+                       case when packed then c.body end
                 -- In the select list: an unnest in the from clause stores each of its columns first.
                 from (select unnest(projects) as project, unnest(ids) as id, unnest(outboxes) as outbox,
                              unnest(kinds) as kind, unnest(names) as name, unnest(types) as type,
@@ -183,8 +191,9 @@ begin
         end if;
         if cardinality(known_ids) > 0 then
             update streams s set version = s.version + u.events, fenced = owned
-                from (select unnest(known_ids) as id, unnest(known_expected) as expected,
-                             unnest(known_events) as events) u
+                from (select k.id, k.expected, coalesce(k.events, known_events[1]) as events
+                      from (select unnest(known_ids) as id, unnest(known_expected) as expected,
+                                   unnest(known_events) as events) k) u
                 where s.id = u.id and s.version = u.expected and (owned or not s.fenced);
             get diagnostics touched = row_count;
             if touched < cardinality(known_ids) then
@@ -192,17 +201,19 @@ begin
             end if;
         end if;
         if n_count > 0 then
-            created := array(select nextval(pg_get_serial_sequence('streams', 'id')) from generate_series(1, n_count));
+            numbers_of_streams := pg_get_serial_sequence('streams', 'id');
+            created := array(select nextval(numbers_of_streams) from generate_series(1, n_count));
             insert into streams (id, project, kind, name, version, fenced) overriding system value
-                select n.id, n.project, n.kind, n.name, n.events, owned
-                from unnest(created, texts(n_project, n_count), texts(n_kind, n_count), texts(n_name, n_count),
-                            n_events::integer[])
-                     as n(id, project, kind, name, events);
+                select n.id, coalesce(n.project, new_projects[1]), coalesce(n.kind, new_kinds[1]), n.name,
+                       coalesce(n.events, new_counts[1]), owned
+                from (select unnest(created) as id, unnest(new_projects) as project, unnest(new_kinds) as kind,
+                             unnest(new_names) as name, unnest(new_counts) as events) n;
         end if;
         if e_count > 0 then
             insert into events (position, stream_id, version, type_id, at, correlation, causation, body)
-                select e.position, case when e.stream > 0 then e.stream else created[-e.stream] end, e.version,
-                       e.type, e.at, e.correlation, e.causation, substr(e_bytes, e.start, e.length)
+                select e.position, case when e.stream > 0 then e.stream else created[-e.stream] end,
+                       coalesce(e.version, versions[1]), coalesce(e.type, type_ids[1]), e.at, e.correlation, e.causation,
+                       substr(e_bytes, e.start, coalesce(e.length, lengths[1]))
                 from (select generate_series(head + 1, head + e_count) as position, unnest(streams_of) as stream,
                              unnest(versions) as version, unnest(type_ids) as type, unnest(e_at) as at,
                              unnest(correlations) as correlation, unnest(causations) as causation,
@@ -211,8 +222,9 @@ begin
         end if;
         if o_count > 0 then
             insert into outbox (project, kind, name, partition, key, sender, type, at, correlation, causation, body)
-                select o.project, o.kind, o.name, o.partition, o.key, o.sender, o.type, o.at, o.correlation,
-                       o.causation, substr(o_bytes, o.start, o.length)
+                select coalesce(o.project, to_projects[1]), coalesce(o.kind, to_kinds[1]), o.name, o.partition, o.key,
+                       o.sender, coalesce(o.type, sent_types[1]), o.at, o.correlation, o.causation,
+                       substr(o_bytes, o.start, coalesce(o.length, sent_lengths[1]))
                 from (select unnest(to_projects) as project, unnest(to_kinds) as kind, unnest(to_names) as name,
                              unnest(to_partitions) as partition, unnest(keys) as key, unnest(senders) as sender,
                              unnest(sent_types) as type, unnest(o_at) as at,

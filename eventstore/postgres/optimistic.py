@@ -11,7 +11,7 @@ from typing import Any
 
 from eventstore.postgres.batch import caused, chain_digest, columns
 from eventstore.postgres.connections import Connection
-from eventstore.postgres.packing import Unpackable, numbers, pieces, texts
+from eventstore.postgres.packing import Unpackable, alike, alike_numbers, numbers, pieces, texts
 from eventstore.postgres.statements import statement
 from eventstore.records import Batch, Fence, NewEvent, NewSend, Settled, Unit, Verdict
 from protocol.subjects import Address
@@ -139,12 +139,12 @@ class OptimisticCommits:
         return [
             numbers(ids),
             numbers(expected),
-            numbers(counts),
+            alike_numbers(counts),
             len(created),
-            texts([a.project for a in created]),
-            texts([a.kind for a in created]),
+            alike([a.project for a in created]),
+            alike([a.kind for a in created]),
             texts([a.name for a in created]),
-            numbers(new_counts),
+            alike_numbers(new_counts),
             *events,
         ]
 
@@ -158,14 +158,14 @@ class OptimisticCommits:
         return [
             len(events),
             numbers(streams),
-            numbers(versions),
-            numbers([types[e.type] for e in events]),
+            alike_numbers(versions),
+            alike_numbers([types[e.type] for e in events]),
             [e.at for e in events],
             texts([e.correlation for e in events]),
             texts([e.causation for e in events]),
             content,
             starts,
-            numbers(lengths),
+            alike_numbers(lengths),
         ]
 
 
@@ -207,17 +207,17 @@ def _inbox_arguments(kept: Sequence[Kept]) -> list[Any]:
     content, starts, _ = pieces([c.headers + c.body for _, c, _, _ in kept])
     return [
         len(kept),
-        texts([a.project for a, _, _, _ in kept]),
+        alike([a.project for a, _, _, _ in kept]),
         texts([c.id for _, c, _, _ in kept]),
-        numbers([c.outbox_id for _, c, _, _ in kept]),
-        texts([a.kind for a, _, _, _ in kept]),
+        alike_numbers([c.outbox_id for _, c, _, _ in kept]),
+        alike([a.kind for a, _, _, _ in kept]),
         texts([a.name for a, _, _, _ in kept]),
-        texts([c.type for _, c, _, _ in kept]),
+        alike([c.type for _, c, _, _ in kept]),
         numbers([c.sequence for _, c, _, _ in kept]),
-        texts([c.outcome for _, c, _, _ in kept]),
-        texts([c.detail for _, c, _, _ in kept]),
+        alike([c.outcome for _, c, _, _ in kept]),
+        alike([c.detail for _, c, _, _ in kept]),
         numbers([first for _, _, first, _ in kept]),
-        numbers([count for _, _, _, count in kept]),
+        alike_numbers([count for _, _, _, count in kept]),
         content,
         starts,
         numbers([len(c.headers) for _, c, _, _ in kept]),
@@ -266,19 +266,19 @@ def _send_arguments(sends: Sequence[tuple[str, NewSend]]) -> list[Any]:
     content, starts, lengths = pieces([s.body for _, s in sends])
     return [
         len(sends),
-        texts([project for project, _ in sends]),
-        texts([s.to.kind for _, s in sends]),
+        alike([project for project, _ in sends]),
+        alike([s.to.kind for _, s in sends]),
         texts([s.to.name for _, s in sends]),
         numbers([s.partition for _, s in sends]),
         texts([s.id for _, s in sends]),
         texts([s.sender for _, s in sends]),
-        texts([s.type for _, s in sends]),
+        alike([s.type for _, s in sends]),
         [s.at for _, s in sends],
         texts([s.correlation for _, s in sends]),
         texts([s.causation for _, s in sends]),
         content,
         starts,
-        numbers(lengths),
+        alike_numbers(lengths),
     ]
 
 

@@ -1,6 +1,6 @@
 """Long columns in one piece each: the driver looks at every element of an array three times, a string it just sends.
 
-The other half is at the head of migrations/0009_commit.sql.
+The other half is `texts` in migrations/0009_commit.sql, and `commit_optimistic` in 0011_carried.sql.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,16 @@ def texts(values: Sequence[str]) -> str:
 def numbers(values: Sequence[int]) -> str:
     """The literal of an integer array."""
     return "{" + ",".join(map(str, values)) + "}"
+
+
+def alike(values: Sequence[str]) -> str:
+    """As `texts`; one value where all are the same, which most are. Unpackable."""
+    return texts(values[:1] if values and values.count(values[0]) == len(values) else values)
+
+
+def alike_numbers(values: Sequence[int]) -> str:
+    """As `numbers`; one value where all are the same."""
+    return numbers(values[:1] if values and values.count(values[0]) == len(values) else values)
 
 
 def pieces(values: Sequence[bytes]) -> tuple[bytes, str, list[int]]:

@@ -278,28 +278,15 @@ def child(
             process.communicate()
 
 
-async def ended(process: "subprocess.Popen[str]") -> int:
-    """Its exit code."""
+async def says(process: "subprocess.Popen[str]", word: str) -> int:
+    """The number after that word, once the child says it; what it says of other things before is passed over."""
+    assert process.stdout is not None
     with anyio.fail_after(3 * PATIENCE_S):
-        return await run_sync(process.wait, abandon_on_cancel=True)
-
-
-async def outlived(office: Company, servers: Servers, said_in: Path, key: str) -> bool:
-    """Whether a process of its own answers the command before that kills it."""
-    answered = False
-    with child(office, servers, said_in) as process:
-        async with anyio.create_task_group() as group:
-
-            async def listen() -> None:
-                nonlocal answered
-                assert (await office.asker.heard(key)).outcome == "quarantined"
-                answered = True
-                group.cancel_scope.cancel()
-
-            group.start_soon(listen)
-            assert await ended(process) == KILLED_CODE, said_in.read_text()
-            group.cancel_scope.cancel()
-    return answered
+        while True:
+            said, _, number = (await run_sync(process.stdout.readline, abandon_on_cancel=True)).partition(" ")
+            assert said, "the child has ended"
+            if said == word:
+                return int(number)
 
 
 async def test_a_command_that_kills_its_process_is_found_by_those_who_take_over(
@@ -310,13 +297,12 @@ async def test_a_command_that_kills_its_process_is_found_by_those_who_take_over(
         await office.asker.publish(C1, Add(n), f"behind{n}")
         await office.asker.publish(C2, Add(n), f"neighbour{n}")
     await office.asker.flush()
-    deaths = 0
-    with anyio.fail_after(6 * PATIENCE_S):
-        while not await outlived(office, servers, tmp_path / "said", "killer"):
-            deaths += 1
-    assert deaths == ATTEMPTS_MAX + 1, "the first time nobody suspected it"
-    reply = office.asker.replies["killer"][0]
-    assert reply.message == f"killed its process {ATTEMPTS_MAX} times"
+    with child(office, servers, tmp_path / "said") as process:
+        for _ in range(ATTEMPTS_MAX + 1):  # The first time nobody suspected it.
+            assert await says(process, "died") == KILLED_CODE, (tmp_path / "said").read_text()
+        with anyio.fail_after(PATIENCE_S):
+            reply = await office.asker.heard("killer")
+    assert (reply.outcome, reply.message) == ("quarantined", f"killed its process {ATTEMPTS_MAX} times")
     async with office.runs():
         assert (await office.asker.ask(C1, Add(4), "later")).outcome == "parked"
         for n in range(1, 4):
@@ -336,23 +322,24 @@ async def test_a_turn_that_never_ends_ends_its_process_and_says_what_it_was(
     await office.asker.publish(C1, Add(LOOPS), "endless")
     await office.asker.flush()
     with child(office, servers, tmp_path / "said", CHILD_TURN_S_MAX) as process:
-        code = await ended(process)
+        code = await says(process, "died")
+        held = await office.sql("select owner is not null from partitions limit 1")
     said = (tmp_path / "said").read_text()
     assert code == STUCK_EXIT_CODE, said
     assert "the actor demo/counter/c1 was deciding the command endless (counter.add.v1)" in said
     assert "poison_child.py" in said, "the traceback shows where"
-    assert (await office.sql("select owner is not null from partitions limit 1")) == [True], "nothing was handed over"
+    assert held == [True], "nothing was handed over"
 
 
 async def test_a_frozen_process_is_not_thought_to_be_stuck(office: Company, servers: Servers, tmp_path: Path) -> None:
-    with child(office, servers, tmp_path / "said", 0.5) as process:
-        assert process.stdout is not None
-        assert await run_sync(process.stdout.readline) == "ready\n"
-        process.send_signal(signal.SIGSTOP)
-        await anyio.sleep(1.0)
-        process.send_signal(signal.SIGCONT)
+    with child(office, servers, tmp_path / "said", CHILD_TURN_S_MAX) as process:
+        pid = await says(process, "ready")
+        os.kill(pid, signal.SIGSTOP)
+        await anyio.sleep(1.5 * CHILD_TURN_S_MAX)
+        os.kill(pid, signal.SIGCONT)
         assert (await office.asker.insist(C1, Add(1), "k1")).outcome == "accepted"
-        assert process.poll() is None
+        os.kill(pid, 0)
+    assert "stuck" not in (tmp_path / "said").read_text()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

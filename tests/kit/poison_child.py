@@ -1,7 +1,8 @@
 """A company in a process of its own, whose counters can be told to end it, or to loop for ever.
 
-`python -m tests.kit.poison_child DSN NATS_URL NATS_TOKEN ROOT TURN_S_MAX` says "ready" on stdout and runs until its
-standard input ends. A counter that is told to add 666 ends the process on the spot; 777 never ends.
+`python -m tests.kit.poison_child DSN NATS_URL NATS_TOKEN ROOT TURN_S_MAX` says "ready <pid>" on stdout; whenever that
+process dies it says "died <exit code>" and begins another, until its standard input ends. A counter that is told to add
+666 ends its process on the spot; 777 never ends.
 """
 
 import os
@@ -46,7 +47,7 @@ async def _live(dsn: str, url: str, token: str, root: str, turn_s_max: str) -> N
         NatsBus.open(url, token, root, STREAM_BYTES_MAX) as bus,
         running(store, bus, kinds, {}, utc_now, alone=True, watchdog=watchdog),
     ):
-        sys.stdout.write("ready\n")
+        sys.stdout.write(f"ready {os.getpid()}\n")
         sys.stdout.flush()
         await anyio.sleep_forever()
 
@@ -56,7 +57,24 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
+def _one_life(arguments: list[str]) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
-    dsn, nats_url, nats_token, root, turn_s_max = sys.argv[1:]
+    dsn, nats_url, nats_token, root, turn_s_max = arguments
     anyio.run(_live, dsn, nats_url, nats_token, root, turn_s_max)
+
+
+def _lives(arguments: list[str]) -> None:
+    """One life after another, each in a process forked from this one, which has all imports behind it."""
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            _one_life(arguments)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sys.stdout.write(f"died {code}\n")
+        sys.stdout.flush()
+        if code == 0:
+            return
+
+
+if __name__ == "__main__":
+    _lives(sys.argv[1:])

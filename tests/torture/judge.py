@@ -6,10 +6,11 @@ and what was paid. What only real servers can show is added here.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import asyncpg
+import msgspec
 
 from actors.runtime.client import LATE_S
 from actors.runtime.nats_bus import NatsBus
@@ -28,9 +29,10 @@ from actors.runtime.simulated.checkers import (
 from eventstore.postgres.store import PostgresStore
 from eventstore.reading import events
 from eventstore.store import InboxRow, Recorded, StoreError
-from protocol.reply import BUSY
+from protocol.message import tag_of
+from protocol.reply import BUSY, EXPIRED
 from protocol.subjects import Address, stored_partition
-from tests.torture.kinds import ALWAYS_HEARD, KINDS
+from tests.torture.kinds import ALWAYS_HEARD, KINDS, Ended
 from tests.torture.ledger import Ledger
 from tests.torture.payments import Payment
 from tests.torture.publishers import Told
@@ -38,6 +40,7 @@ from tests.torture.publishers import Told
 QUIET_EVERY_S = 0.2
 ASK_SLACK_S = 2.0  # What this process itself may be late in noticing, beside all that runs on the machine.
 PAGE_S_MAX = 3.0
+ENDED = tag_of(Ended)
 
 _UNDER_WAY = {
     "sends": "select count(*) from outbox",
@@ -95,11 +98,12 @@ async def evidence(store: PostgresStore, told: Iterable[Told], payments: Sequenc
 async def judge(found: Evidence, store: PostgresStore, bus: NatsBus, ledger: Ledger) -> dict[str, list[str]]:
     """By the name of what must hold: what is wrong with it."""
     notes = await ledger.notes(found.log)
+    told = [_as_settled(each) for each in found.told]
     kept, unsettled = await _stream(bus, store)
     busy = {told.id for told in found.told if any(reply.code == BUSY for reply in told.replies)}
     return {
-        "accepted is applied exactly once": check_applied_once(found.told, found.log, found.inbox),
-        "every sender's order is kept": check_order(found.told, found.log),
+        "accepted is applied exactly once": check_applied_once(told, found.log, found.inbox),
+        "every sender's order is kept": check_order(told, found.log),
         "positions and versions are dense": check_positions(found.log),
         "nobody writes after a later epoch began": check_epochs(notes.entries),
         "nobody moves a cursor that is another's": list(notes.trespasses),
@@ -114,6 +118,8 @@ async def judge(found: Evidence, store: PostgresStore, bus: NatsBus, ledger: Led
             *unsettled,
         ],
         "every ask ends by its deadline": _asks(found.told),
+        "what is answered later is what it came to": _answers(found),
+        "nobody is parked but who broke": await _parked(store),
         "the chain vouches for every event": await _chain(store, len(found.log)),
     }
 
@@ -134,13 +140,52 @@ def _asks(told: Iterable[Told]) -> list[str]:
     return wrong
 
 
+def _as_settled(told: Told) -> Told:
+    """What it was told of the command itself: that its answer did not come in time says nothing of that."""
+    return replace(told, replies=[r for r in told.replies if r.code != EXPIRED]) if told.later else told
+
+
+def _answers(found: Evidence) -> list[str]:
+    """Whoever hears an answer hears what the log has, however often."""
+    ended = {(e.address, e.job): e for event in found.log if (e := _end_in(event)) is not None}
+    wrong: list[str] = []
+    for told in found.told:
+        for reply in told.replies if told.later else ():
+            if reply.answer is None:
+                continue
+            end = ended.get((told.to, told.id))
+            if end is None or (end.ask, reply.answer) != (told.id, {"job": end.job, "to": end.to}):
+                wrong.append(f"{told.sender} was answered {reply.answer} to {told.id}, the log has {end}")
+    return wrong
+
+
+@dataclass(frozen=True)
+class _End:
+    address: Address
+    job: str
+    to: str
+    ask: str
+
+
+def _end_in(event: Recorded) -> _End | None:
+    if event.type != ENDED:
+        return None
+    body = msgspec.json.decode(event.body, type=Ended)
+    return _End(event.address, body.job, body.to, body.ask)
+
+
+async def _parked(store: PostgresStore) -> list[str]:
+    rows = await store.pool.fetch("select kind, name, reason from parked_actors where name not like 'broken-%'")
+    return [f"{row['kind']}/{row['name']} is parked: {row['reason']}" for row in rows]
+
+
 def _paid(found: Evidence) -> list[str]:
     """Whoever hears that it was paid can find the payment."""
     paid = {payment.key for payment in found.payments}
     return [
         f"{event.causation} says that it was paid, and it was not"
         for event in found.log
-        if event.type == "clerk.ended.v1" and b'"paid"' in event.body
+        if event.type == ENDED and b'"paid"' in event.body
         and event.causation.removesuffix(":outcome") not in paid
     ]  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 - `counter` adds numbers. One that is told to `break` breaks, every time.
 - `player` hits balls to another player, who hits them back: sends between actors, many at once.
-- `clerk` has jobs done: an effect of each class, reminded by a timer, and hears what came of them.
+- `clerk` has jobs done: an effect of each class, reminded by a timer, and hears what came of them. Who placed an order
+  is answered when its job has ended.
 
 States are small however long a run is.
 """
@@ -11,7 +12,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from actors.runtime.kind import Effect, Kind, Reaction, Send, Timer
+from actors.runtime.kind import Answer, Effect, Kind, Reaction, Send, Timer
 from protocol.message import Command, Event
 from protocol.subjects import Address
 from tests.kit.counting import COUNTER
@@ -77,11 +78,20 @@ class Commission(Command, frozen=True, tag="clerk.commission.v1"):
     after_s: float = 0.0
 
 
+class Order(Command, frozen=True, tag="clerk.order.v1"):
+    """The same, at once; it is answered when that is done."""
+
+    job: str
+    safety: Safety
+    ask: str = ""
+
+
 class Due(Command, frozen=True, tag="clerk.due.v1"):
     """The time of that job has come."""
 
     job: str
     safety: Safety
+    ask: str = ""
 
 
 class Came(Command, frozen=True, tag="clerk.came.v1"):
@@ -89,27 +99,39 @@ class Came(Command, frozen=True, tag="clerk.came.v1"):
 
     job: str
     to: str
+    ask: str = ""
 
 
 class Commissioned(Event, frozen=True, tag="clerk.commissioned.v1"):
     job: str
     safety: Safety
     after_s: float
+    ask: str = ""
 
 
 class Started(Event, frozen=True, tag="clerk.started.v1"):
     job: str
     safety: Safety
+    ask: str = ""
 
 
 class Ended(Event, frozen=True, tag="clerk.ended.v1"):
     job: str
     to: str
+    ask: str = ""
 
 
 class Job(msgspec.Struct, frozen=True):
     job: str
     safety: Safety
+    ask: str = ""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What an order is answered with."""
+
+    job: str
+    to: str
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -121,14 +143,16 @@ def _desk(_: Address) -> Desk:
     return Desk()
 
 
-def _clerk_decide(_: Desk, command: Commission | Due | Came) -> tuple[Event, ...]:
+def _clerk_decide(_: Desk, command: Commission | Order | Due | Came) -> tuple[Event, ...]:
     match command:
         case Commission(job=job, safety=safety, after_s=after_s):
             return (Commissioned(job, safety, after_s),)
-        case Due(job=job, safety=safety):
-            return (Started(job, safety),)
-        case Came(job=job, to=to):
-            return (Ended(job, to),)
+        case Order(job=job, safety=safety, ask=ask):
+            return (Commissioned(job, safety, 0.0, ask),)
+        case Due(job=job, safety=safety, ask=ask):
+            return (Started(job, safety, ask),)
+        case Came(job=job, to=to, ask=ask):
+            return (Ended(job, to, ask),)
         case _:
             assert_never(command)
 
@@ -147,25 +171,26 @@ def _clerk_evolve(state: Desk, event: Commissioned | Started | Ended) -> Desk:
 
 def _clerk_react(_: Desk, event: Commissioned | Started | Ended) -> tuple[Reaction, ...]:
     match event:
-        case Commissioned(job=job, safety=safety, after_s=after_s):
-            return (Timer(job, after_s, Due(job, safety)),)
-        case Started(job=job, safety=safety):
-            return (Effect("job", Job(job, safety), safety),)
-        case Ended():
-            return ()
+        case Commissioned(job=job, safety=safety, after_s=after_s, ask=ask):
+            return (Timer(job, after_s, Due(job, safety, ask)),)
+        case Started(job=job, safety=safety, ask=ask):
+            return (Effect("job", Job(job, safety, ask), safety),)
+        case Ended(job=job, to=to, ask=ask):
+            return (Answer(ask, Result(job, to)),) if ask else ()
         case _:
             assert_never(event)
 
 
 CLERK = Kind(
     "clerk",
-    (Commission, Due, Came),
+    (Commission, Order, Due, Came),
     (Commissioned, Started, Ended),
     _desk,
     _clerk_decide,
     _clerk_evolve,
     _clerk_react,
-    external=(Commission,),
+    external=(Commission, Order),
+    later=(Order,),
 )
 
 KINDS = {kind.name: kind for kind in (COUNTER, PLAYER, CLERK)}

@@ -10,7 +10,7 @@ from actors.runtime.client import Client, NoReply, NotStored, Unreachable
 from protocol.envelope import PRIORITIES
 from protocol.subjects import Address
 from tests.kit.counting import Add
-from tests.torture.kinds import Commission, Safety, Serve
+from tests.torture.kinds import Commission, Order, Safety, Serve
 from tests.torture.publishers import Office
 
 PROJECT = "torture"
@@ -21,6 +21,7 @@ STEADY_SENDERS = 10
 BURST_SENDERS = 3
 BURST_MAX = 16
 ASKERS = 3
+ORDERERS = 2
 ASK_S_MIN, ASK_S_MAX = 0.2, 6.0
 ASKS_A_CONNECTION = 25
 DUPLICATED = 0.15  # Of the steady senders' commands.
@@ -56,6 +57,9 @@ class Load:
                 group.start_soon(self._asks, f"a{n}")
             group.start_soon(self._serve, "serve")
             group.start_soon(self._commission, "boss")
+            for n in range(ORDERERS):
+                group.start_soon(self._order, f"o{n}")
+                group.start_soon(self._asks, f"l{n}", True)
             group.start_soon(self._break, "bad")
         self.ended.set()
 
@@ -87,25 +91,33 @@ class Load:
                 for each in burst:
                     group.start_soon(self._office.insist, *each)
 
-    async def _asks(self, name: str) -> None:
+    async def _order(self, name: str) -> None:
+        """Commands that are answered later, insisted on until they are."""
+        chance = self._dice(name)
+        while await self._pause(chance, COMMISSION_PAUSE_S_MAX):
+            told = self._office.new(name, _clerk(chance), later=True)
+            await self._office.insist(told, Order(told.id, chance.choice(SAFETIES)))
+
+    async def _asks(self, name: str, later: bool = False) -> None:
         """Asks with deadlines, over the client that ships."""
         chance = self._dice(name)
         while not self._stopped.is_set():
             try:
                 async with Client.open(self._url(), self._token, self._root, source=name) as client:
                     for _ in range(ASKS_A_CONNECTION):
-                        await self._ask(client, name, chance)
+                        await self._ask(client, name, chance, later)
                         if not await self._pause(chance, STEADY_PAUSE_S_MAX):
                             return
             except Unreachable:
                 await self._pause(chance, STEADY_PAUSE_S_MAX)
 
-    async def _ask(self, client: Client, name: str, chance: Random) -> None:
-        told = self._office.new(name, _counter(chance), insisted=False)
+    async def _ask(self, client: Client, name: str, chance: Random, later: bool) -> None:
+        told = self._office.new(name, _clerk(chance) if later else _counter(chance), insisted=False, later=later)
+        command = Order(told.id, chance.choice(SAFETIES)) if later else Add(1)
         told.deadline_s = chance.uniform(ASK_S_MIN, ASK_S_MAX)
         told.first_sent_s = anyio.current_time()
         try:
-            told.hear(await client.ask(told.to, Add(1), told.deadline_s, id=told.id, sender=name))
+            told.hear(await client.ask(told.to, command, told.deadline_s, id=told.id, sender=name))
         except NotStored:
             told.not_stored = True
         except (NoReply, Unreachable):
@@ -122,7 +134,7 @@ class Load:
     async def _commission(self, name: str) -> None:
         chance = self._dice(name)
         while await self._pause(chance, COMMISSION_PAUSE_S_MAX):
-            told = self._office.new(name, Address(PROJECT, "clerk", f"k{chance.randrange(CLERKS)}"))
+            told = self._office.new(name, _clerk(chance))
             command = Commission(told.id, chance.choice(SAFETIES), chance.uniform(0, 1.0))
             await self._office.insist(told, command)
 
@@ -145,3 +157,7 @@ class Load:
 
 def _counter(chance: Random) -> Address:
     return Address(PROJECT, "counter", f"c{chance.randrange(COUNTERS)}")
+
+
+def _clerk(chance: Random) -> Address:
+    return Address(PROJECT, "clerk", f"k{chance.randrange(CLERKS)}")

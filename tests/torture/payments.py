@@ -56,7 +56,7 @@ class Provider:
         else:
             self._pay(payment)
         await anyio.sleep(self._chance.uniform(0, TAKES_S_MAX))
-        return Came(work.job, "paid")
+        return Came(work.job, "paid", work.ask)
 
     def _pay_once(self, payment: Payment) -> None:
         """A file a key, whole or not at all."""
@@ -88,12 +88,12 @@ def _write(path: Path, how: int, content: bytes) -> None:
 
 
 def give_up(_: EffectCall, work: Job, error: str) -> Came:
-    return Came(work.job, f"gave up: {error}")
+    return Came(work.job, f"gave up: {error}", work.ask)
 
 
 def found_paid(_: EffectCall, work: Job, __: str) -> Came:
     """A human found the payment in the provider's books."""
-    return Came(work.job, "paid")
+    return Came(work.job, "paid", work.ask)
 
 
 def performers(provider: Provider) -> dict[str, Performer]:

@@ -33,6 +33,7 @@ class Told:
 
     `copies` are filled in for a command that was sent exactly once: it then stands in the stream where its number says,
     among those of its sender. `deadline_s` and `ended_s` belong to asks: how long it might take, and when it was over.
+    `later`: it is answered when what it began has ended.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Told:
     deadline_s: float | None = None
     ended_s: float | None = None
     not_stored: bool = False
+    later: bool = False
     heard: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -78,10 +80,10 @@ class Office:
         self.told: dict[str, Told] = {}
         self.duplicates = 0
 
-    def new(self, sender: str, to: Address, insisted: bool = True) -> Told:
+    def new(self, sender: str, to: Address, insisted: bool = True, later: bool = False) -> Told:
         """A command that is about to be sent. Its number counts what this sender sent."""
         number = next(self._numbers.setdefault(sender, count(1)))
-        told = Told(f"{sender}-{number}", to, sender, number, insisted, anyio.current_time())
+        told = Told(f"{sender}-{number}", to, sender, number, insisted, anyio.current_time(), later=later)
         self.told[told.id] = self._tokens[told.id] = told
         return told
 

@@ -144,7 +144,7 @@ async def _judge(outcome: Outcome, world: World, heard: frozenset[str]) -> None:
         *world.loop.trouble,
         *checkers.check_positions(log),
         *checkers.check_epochs(world.ledger),
-        *checkers.check_applied_once(published, log, external),
+        *checkers.check_applied_once(published, log, outcome.inbox),
         *checkers.check_quarantine(log, outcome.inbox),
         *checkers.check_stored(published, external, [(sequence, id_) for _, sequence, id_ in world.broker.commands()]),
         *checkers.check_order(published, log),
