@@ -156,25 +156,31 @@ def _check_append(append: Append) -> tuple[int, int]:
 
 
 def _plainly_storable(units: Sequence[Unit]) -> bool:
-    """One look at all of them: whether each is a command with its events and nothing in any of them is wrong. Half the
+    """One look at all of them: whether each is a command with its events and sends, and nothing of it is wrong. Half the
     time of looking at each; False says nothing."""
-    if any(len(u.settled) != 1 or u.sends or u.timers or u.cancels or u.effects or u.carries for u in units):
+    if any(len(u.settled) != 1 or u.timers or u.cancels or u.effects or u.carries for u in units):
         return False
     settled = [u.settled[0] for u in units]
     events = [event for u in units for event in u.events]
+    sends = [send for u in units for send in u.sends]
     try:
         for u in units:
             _check_address(u.address)
+        for send in sends:
+            _check_address(send.to)
     except StoreError:
         return False
-    ids, types = [c.id for c in settled], [event.type for event in events]
+    keys = [c.id for c in settled], [event.type for event in events], [send.id for send in sends]
     texts = [[c.type for c in settled], [c.detail for c in settled]]
     texts += [[event.correlation for event in events], [event.causation for event in events]]
+    texts += [[f for send in sends for f in (send.sender, send.type, send.correlation, send.causation)]]
+    times = {event.at.tzinfo for event in events} | {send.at.tzinfo for send in sends}
     return (
-        all(map(_are_keys, (ids, types)))
-        and all(map(_is_text, (ids, types, *texts)))
-        and None not in {event.at.tzinfo for event in events}
+        all(map(_are_keys, keys))
+        and all(map(_is_text, (*keys, *texts)))
+        and None not in times
         and not any(c.deadline is not None and c.deadline.tzinfo is None for c in settled)
+        and not any(send.to.project != u.address.project for u in units for send in u.sends)
         and max([len(event.body) for event in events], default=0) <= EVENT_BYTES_MAX
     )
 

@@ -143,8 +143,7 @@ class Waiting:
     reply_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NewSend:
+class NewSend(msgspec.Struct, frozen=True, gc=False):
     """A message for another actor. The row is the message; JetStream carries a copy."""
 
     id: str

@@ -1,4 +1,5 @@
-"""What an asker gets back on its inbox once its command is settled: committed, silent, refused or quarantined."""
+"""What an asker gets back on its inbox once its command is settled: committed, silent, refused, quarantined (it broke
+its actor) or parked (an earlier one had; it waits until an operator has the actor go on)."""
 
 from typing import Any, Literal
 

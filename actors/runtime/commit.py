@@ -79,13 +79,12 @@ class Committer:
         """Turns as they come; now and then the cursors that no turn moves, also when there is never a rest."""
         advance_at = anyio.current_time() + ADVANCE_EVERY_S
         while True:
-            with anyio.move_on_after(max(0.0, advance_at - anyio.current_time())) as resting:
-                await self._mailboxes.wait()
+            await self._mailboxes.wait(advance_at)
             if anyio.current_time() >= advance_at:
                 await self.advance()
                 await self.poison.review()
                 advance_at = anyio.current_time() + ADVANCE_EVERY_S
-            if not resting.cancelled_caught:
+            if self._mailboxes.any_ready:
                 await self.step()
 
     async def step(self) -> None:

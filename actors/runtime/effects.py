@@ -40,6 +40,7 @@ HEARTBEAT_EVERY_S = CLAIM_TTL_S / 3
 SWEEP_EVERY_S = 2.0
 ORDERS_MAX = 500  # Carried out at once.
 DECIDED_MAX = 100  # Ended at once without being performed.
+GIVE_BACK_S_MAX = 1.0  # For the claims of what a stop has cut.
 STORE_FIRST_S = 0.5  # Until a store that was away is asked again,
 STORE_S_MAX = 30.0  # and longer each time up to this.
 LOOK_BELL = "runtime-look"  # Something was withdrawn or taken over: whoever runs it should look.
@@ -73,17 +74,32 @@ class EffectWorker:
         self._running, self._ending, self._calls = dict.fromkeys(self._performers, 0), 0, {}
         await self._bus.on_effects([*self._performers, WITHDRAW], self._stir)
         await self._bus.on_effects([LOOK_BELL], self._look)
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._heartbeat)
-            while True:
-                self._stirred = anyio.Event()
-                try:
-                    await self._withdraw()
-                    await self._claim(group)
-                except StoreUnavailable as error:
-                    log.warning("effects.wait", error=str(error))
-                with anyio.move_on_after(SWEEP_EVERY_S):
-                    await self._stirred.wait()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._heartbeat)
+                await self._take(group)
+        finally:
+            await self._give_back()
+
+    async def _take(self, group: anyio.abc.TaskGroup) -> None:
+        while True:
+            self._stirred = anyio.Event()
+            try:
+                await self._withdraw()
+                await self._claim(group)
+            except StoreUnavailable as error:
+                log.warning("effects.wait", error=str(error))
+            with anyio.move_on_after(SWEEP_EVERY_S):
+                await self._stirred.wait()
+
+    async def _give_back(self) -> None:
+        """Nothing runs any more: whoever takes over what was cut need not wait for its claim to run out."""
+        with anyio.move_on_after(GIVE_BACK_S_MAX, shield=True):
+            try:
+                for call in self._calls.values():
+                    await self._store.retry_effect(call.effect, 0.0)
+            except StoreUnavailable as error:
+                log.warning("effects.not_given_back", error=str(error))
 
     async def drain(self) -> None:
         """Take no new work; return when what runs has ended."""
@@ -172,10 +188,9 @@ class EffectWorker:
             ending = await self._attempt(group, performer, call, tap)
             ended = await self._write(lambda: call.effect, ending, tap)
             self._note(performer.kind, effect, ended, ending, anyio.current_time() - started)
+            del self._calls[_id_of(effect)]
         finally:
             gauge.dec()
-            if self._calls.get(_id_of(effect)) is call:
-                del self._calls[_id_of(effect)]
             call.leave()
 
     async def _attempt(self, group: anyio.abc.TaskGroup, performer: Performer, call: RunningCall, tap: Tap) -> Ending:

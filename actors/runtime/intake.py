@@ -218,7 +218,9 @@ class Intake:
             await self._bus.reply(inbox, encode(reply))
 
     async def fetch(self, receivers: list[Address]) -> None:
-        """Read the outbox rows of those actors into their mailboxes, in written order."""
+        """Read the outbox rows of those actors into their mailboxes, in written order. What waits for a parked one is
+        not read again and again."""
+        receivers = [receiver for receiver in receivers if not self._mailboxes.parked(receiver)]
         if not receivers:
             return
         rows = await self._store.pending_sends(receivers, ROWS_MAX)

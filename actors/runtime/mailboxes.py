@@ -3,6 +3,8 @@
 In memory only. After a crash the feed begins again at the cursor and outbox rows are still in the store.
 """
 
+import asyncio
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
@@ -40,7 +42,7 @@ class Mailboxes:
         self._rows: set[int] = set()
         self._parked: dict[Address, str] = {}
         self._kept: dict[Address, int] = {}  # Of parked actors whose commands the store keeps: how many those are.
-        self._paused: dict[int, set[Address]] = {}  # Partitions that are let go, with who would be ready in them.
+        self._paused: dict[int, dict[Address, None]] = {}  # Partitions that are let go, with who would be ready in them.
         self._stirred = anyio.Event()
         self.waiting = 0  # Commands, and
         self.bytes = 0  # those of their bodies.
@@ -65,12 +67,16 @@ class Mailboxes:
 
     def take(self, address: Address, limit: int) -> list[Pending]:
         """The next commands of an actor, at most `limit`, no id twice: a repetition waits until its first has been
-        settled, and is then known."""
+        settled, and is then known. What was given back is taken alone: were it joined by a repetition each time, it
+        would lose its turn each time."""
         self._ready.pop(address, None)
         box = self._boxes.get(address)
         taken: list[Pending] = []
         ids: set[str] = set()
-        while box is not None and box.size and len(taken) < limit and (id_ := box.peek().id) not in ids:
+        ranks_below = 0 if box is not None and box.size and box.rank < 0 else math.inf
+        while box is not None and box.size and len(taken) < limit and box.rank < ranks_below:
+            if (id_ := box.peek().id) in ids:
+                break
             ids.add(id_)
             taken.append(box.pop())
         self._less(taken)
@@ -98,7 +104,7 @@ class Mailboxes:
 
     def pause(self, partition: int) -> None:
         """Begin nothing more in that partition, until it is lost or resumed."""
-        waiting = {address for address in self._ready if partition_of(address) == partition}
+        waiting = {address: None for address in self._ready if partition_of(address) == partition}
         self._paused[partition] = waiting
         for address in waiting:
             del self._ready[address]
@@ -167,11 +173,23 @@ class Mailboxes:
         box = self._boxes.get(address)
         return None if box is None or not box.size else box.peek()
 
-    async def wait(self) -> None:
-        """Until some actor is ready."""
-        while not self._ready:
-            self._stirred = anyio.Event()
+    @property
+    def any_ready(self) -> bool:
+        """May some actor's turn begin?"""
+        return bool(self._ready)
+
+    async def wait(self, until: float = math.inf) -> None:
+        """Until some actor is ready, or until that time of the event loop. A bare timer: a cancel scope around each
+        wait would take longer than many a turn."""
+        if self._ready:
+            return
+        self._stirred = anyio.Event()
+        timer = asyncio.get_running_loop().call_at(until, self._stirred.set) if until < math.inf else None
+        try:
             await self._stirred.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def forget_external(self) -> None:
         """The feed begins again: what came from it will come again, outbox rows stay."""
@@ -189,7 +207,7 @@ class Mailboxes:
 
     def _make_ready(self, address: Address) -> None:
         if self._paused and (paused := self._paused.get(partition_of(address))) is not None:
-            paused.add(address)
+            paused[address] = None
             return
         self._ready[address] = None
         self._stirred.set()

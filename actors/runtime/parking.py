@@ -15,6 +15,7 @@ from eventstore.records import Parking, Settled, Unit, Waiting
 from protocol.codec import encode
 from protocol.envelope import to_headers
 from protocol.message import Refusal
+from protocol.runtime import CancelCommand
 from protocol.subjects import Address, partition_of
 
 WAITING_MAX = 10_000  # Commands from outside, kept for one actor.
@@ -29,7 +30,9 @@ def kept(commands: Sequence[Pending], reason: str, room: int) -> Unit:
     waits: list[Waiting] = []
     for pending in commands:
         refusal = pending.refusal
-        if refusal is None and len(waits) >= room:
+        if refusal is None and isinstance(pending.command, CancelCommand):
+            refusal = _not_withdrawn(address)
+        elif refusal is None and len(waits) >= room:
             refusal = _full(address)
         if refusal is None:
             rows.append(settled(pending, "parked", f"{PARKED}: {_words(address, reason)}"))
@@ -60,6 +63,13 @@ def _words(address: Address, reason: str) -> str:
         f"{address} is parked, since an earlier command broke it ({reason}); this one waits, and is decided once an "
         "operator has the actor go on. Nobody is told then"
     )
+
+
+def _not_withdrawn(address: Address) -> Refusal:
+    return Refusal(
+        PARKED, f"{address} is parked: what waits for it is not withdrawn by its sender, but decided or dropped by an "
+        "operator",
+    )  # fmt: skip
 
 
 def _full(address: Address) -> Refusal:

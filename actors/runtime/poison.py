@@ -38,9 +38,9 @@ class Poison:
         metrics: RuntimeMetrics,
         forget: Callable[[Address], None],
     ) -> None:
-        self._store, self._bus, self._mailboxes, self._metrics = store, bus, mailboxes, metrics
+        self._store, self._bus, self._mailboxes = store, bus, mailboxes
         self._forget = forget
-        self._cursors = cursors
+        metrics.actors_parked.set_function(lambda: mailboxes.parked_count)
         self._troubles = Troubles(metrics)
         self.suspects = Suspects(store, bus, cursors, metrics)
 
@@ -52,7 +52,6 @@ class Poison:
         for actor in parked:
             self._mailboxes.park(actor.address, actor.reason, actor.commands)
         await self.suspects.look(partitions)
-        self._metrics.actors_parked.set(self._mailboxes.parked_count)
 
     async def review(self) -> None:
         """Whether what was suspected, or too often broken, is so still."""
@@ -109,7 +108,8 @@ class Poison:
     async def committed(self, work: Work) -> None:
         """A unit stands in the store: what was quarantined with it is told, and its actor left alone."""
         if not work.error:
-            self._mailboxes.keep(work.address, len(work.unit.waits))
+            if work.unit.waits:
+                self._mailboxes.keep(work.address, len(work.unit.waits))
             return
         killer = work.commands[0]
         log.error("poison.quarantined", **_about(killer), error=work.error)
@@ -136,7 +136,6 @@ class Poison:
     def _park(self, address: Address, reason: str) -> None:
         self._forget(address)
         self._mailboxes.park(address, reason, 0)
-        self._metrics.actors_parked.set(self._mailboxes.parked_count)
 
 
 def _about(pending: Pending) -> dict[str, str]:

@@ -20,6 +20,7 @@ from actors.runtime.chance import any_chance, new_uuid
 from actors.runtime.commit import Committer
 from actors.runtime.cursor import Cursors
 from actors.runtime.effects import EffectWorker
+from actors.runtime.garbage import collect_seldom
 from actors.runtime.intake import Intake
 from actors.runtime.kind import Kinds, Performers
 from actors.runtime.mailboxes import Mailboxes
@@ -150,6 +151,7 @@ async def running(
     personal text is refused. In a `fork` the original's order of commands is kept, and its record answers effects.
     `chance` draws ids and spreads retries; `cache` bounds the memory of actors. The `watchdog` ends the process when it
     stands still. What effects say while they run goes to `taps`. ServiceFailed when a service fails again and again."""
+    collect_seldom()
     metrics = metrics or RuntimeMetrics(kinds=kinds)
     process = Process(
         store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance(), cache,

@@ -47,28 +47,8 @@ create table parked_commands (
 );
 create index parked_commands_actor on parked_commands (project, kind, name, id);
 
--- What the commands of one commit came with, headers and body of one after the other of the next: one row instead of a
--- part of each command's, which compresses well. A commit of few commands has none: their rows of the inbox hold the bytes.
-create table inbox_packs (
-    n bigint primary key,    -- as inbox.n
-    bytes bytea not null
-);
-alter table inbox
-    add column start integer,            -- where its headers begin in the pack, from 1; null: headers and body are here
-    add column headers_length integer,
-    add column body_length integer;
-
--- The inbox with the bytes of each command, wherever they are.
-create view inbox_whole as
-    select i.project, i.id, i.outbox, i.kind, i.name, i.type, i.sequence, i.at, i.outcome, i.detail, i.first_position,
-           i.events, i.n,
-           case when i.start is null then i.headers else substr(p.bytes, i.start, i.headers_length) end as headers,
-           case when i.start is null then i.body else substr(p.bytes, i.start + i.headers_length, i.body_length) end
-               as body
-    from inbox i left join inbox_packs p on p.n = i.n and i.start is not null;
-
--- The usual commit as in 0009_commit.sql, with what has come since: the deadlines of commands, asks and answers, packs,
--- and sends in one piece a column. A column whose values are all the same may come as that one value. Beside the one there, for code from before.
+-- The usual commit as in 0009_commit.sql, with what has come since: the deadlines of commands, asks, answers, and sends in
+-- one piece a column. A column whose values are all the same may come as that one value. The other stays, for old code.
 create function commit_optimistic(
     p_deadline timestamptz,   -- right only until then; null: for ever
     owned boolean,   -- by the owner of actors; else nothing may be written to an actor's stream
@@ -102,8 +82,7 @@ declare
     touched integer;
     created bigint[] := '{}';
     numbers_of_streams regclass;
-    pack bigint;
-    packed constant boolean := c_count >= 16;   -- A row more is worth it for so many.
+    number bigint;   -- One for all rows of the inbox: they are of one commit.
     -- Taken apart before the lock is waited for.
     known_ids constant bigint[] := s_id;
     known_expected constant bigint[] := s_expected;
@@ -161,20 +140,14 @@ begin
         end if;
 
         if c_count > 0 then
-            pack := nextval(pg_get_serial_sequence('inbox', 'n'));
-            if packed then
-                insert into inbox_packs (n, bytes) values (pack, c_bytes);
-            end if;
+            number := nextval(pg_get_serial_sequence('inbox', 'n'));
             insert into inbox (project, id, outbox, kind, name, type, sequence, outcome, detail, first_position, events,
-                               headers, body, n, start, headers_length, body_length)
+                               headers, body, n)
                 select coalesce(c.project, projects[1]), c.id, coalesce(c.outbox, outboxes[1]),
                        coalesce(c.kind, kinds[1]), c.name, coalesce(c.type, types[1]), c.sequence,
                        coalesce(c.outcome, outcomes[1]), coalesce(c.detail, details[1], ''),
                        case when c.first > 0 then head + c.first else 0 end, coalesce(c.events, counts[1]),
-                       case when packed then '' else substr(c_bytes, c.start, c.headers) end,
-                       case when packed then '' else substr(c_bytes, c.start + c.headers, c.body) end,
-                       pack, case when packed then c.start end, case when packed then c.headers end,
-                       case when packed then c.body end
+                       substr(c_bytes, c.start, c.headers), substr(c_bytes, c.start + c.headers, c.body), number
                 -- In the select list: an unnest in the from clause stores each of its columns first.
                 from (select unnest(projects) as project, unnest(ids) as id, unnest(outboxes) as outbox,
                              unnest(kinds) as kind, unnest(names) as name, unnest(types) as type,

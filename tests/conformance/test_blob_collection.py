@@ -50,7 +50,7 @@ async def by_header(store: EventStore, owner: Owner, sha256: str) -> None:
 
 
 async def by_send(store: EventStore, owner: Owner, sha256: str) -> None:
-    await owner.commit(unit(sends=(replace(send("s1", actor("a2")), body=sha256.encode()),)))
+    await owner.commit(unit(sends=(structs.replace(send("s1", actor("a2")), body=sha256.encode()),)))
 
 
 async def by_timer(store: EventStore, owner: Owner, sha256: str) -> None:

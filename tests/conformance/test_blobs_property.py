@@ -116,7 +116,7 @@ async def name(store: EventStore, owner: Owner, project: str, call: Name, key: i
         case "command":
             await owner.commit(structs.replace(bare, settled=(external(id_, body=body),)))
         case "send":
-            sent = replace(send(f"s{key}", actor("taker", project=project)), body=body)
+            sent = structs.replace(send(f"s{key}", actor("taker", project=project)), body=body)
             await owner.commit(structs.replace(bare, sends=(sent,)))
         case "timer":
             await owner.commit(structs.replace(bare, timers=(timer("t", FUTURE, body),)))

@@ -26,6 +26,15 @@ async def test_accepted_commands_come_with_their_bytes_and_to_their_own_actor(st
     assert await store.histories.commands(A1, []) == {}
 
 
+async def test_many_commands_of_one_commit_come_with_their_bytes_too(store: EventStore, owner: Owner) -> None:
+    """A store may keep those of a big commit in another way."""
+    for name in ("a1", "a2"):
+        commands = tuple(external(f"{name}-{n}", body=b'{"n":%d}' % n) for n in range(60))
+        await owner.commit(unit(name, command=None, settled=commands))
+        found = await store.histories.commands(actor(name), [command.id for command in commands])
+        assert {id_: command.body for id_, command in found.items()} == {c.id: c.body for c in commands}
+
+
 async def test_what_is_under_way_is_read_page_by_page_in_order(store: EventStore, owner: Owner) -> None:
     b = [actor(f"b{n}") for n in range(3)]
     await owner.commit(

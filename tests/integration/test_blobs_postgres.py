@@ -202,7 +202,7 @@ async def test_what_is_named_after_the_search_and_before_the_lock_is_kept(
         case "command":
             await owner.commit(unit(events=0, settled=(external(body=body),)))
         case "send":
-            await owner.commit(unit(sends=(replace(send("s1", actor("a2")), body=body),)))
+            await owner.commit(unit(sends=(msgspec.structs.replace(send("s1", actor("a2")), body=body),)))
         case "timer":
             await owner.commit(unit(timers=(replace(timer("t", NOON), body=body),)))
         case "effect":

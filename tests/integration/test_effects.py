@@ -103,8 +103,9 @@ async def came_to(office: Company, name: str) -> str:
 
 
 async def test_an_actor_withdraws_work_that_runs_in_another_process_and_work_that_waits(
-    office: Company, servers: Servers
+    office: Company, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(effects, "SWEEP_EVERY_S", 0.2)
     desk = Desk()
     async with process(office, servers, desk, alone=True, concurrent_max=1), process(office, servers, desk):
         for name in ("w1", "w2", "w3", "w4"):
@@ -153,7 +154,7 @@ async def test_a_worker_that_lost_its_claim_hears_so_from_the_one_that_took_it(
     assert await office.sql("select key from effects") == []
 
 
-async def test_a_question_is_listed_shown_and_settled_on_the_command_line(
+async def test_a_question_is_listed_shown_and_settled_on_the_command_line_and_its_tap_read(
     office: Company, servers: Servers, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
 ) -> None:  # fmt: skip
@@ -163,10 +164,12 @@ async def test_a_question_is_listed_shown_and_settled_on_the_command_line(
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     # In a thread beside the company: there no signals can be watched.
-    monkeypatch.setattr("actors.cli.effect.execute", anyio.run)
+    for module in ("effect", "tap"):
+        monkeypatch.setattr(f"actors.cli.{module}.execute", anyio.run)
+    monkeypatch.setattr("actors.settings.Settings.root", office.bus.root)
 
-    async def command(*arguments: str) -> tuple[int, str, str]:
-        code = await anyio.to_thread.run_sync(main, ["effect", *arguments])
+    async def command(*arguments: str, group: str = "effect") -> tuple[int, str, str]:
+        code = await anyio.to_thread.run_sync(main, [group, *arguments])
         out, err = capsysbinary.readouterr()
         return code, out.decode(), err.decode()
 
@@ -191,6 +194,9 @@ async def test_a_question_is_listed_shown_and_settled_on_the_command_line(
         code, _, err = await command("settle", key, "--outcome", "done")
         assert (code, "has ended" in err) == (3, True)
         assert desk.begun == [("once-lost", 1)]
+        code, out, _ = await command("worker", "w1", "--effect", key, "--json", group="tap")
+        assert code == 0
+        assert out == f'{{"effect":"{key}","attempt":1,"offset":0,"text":"once-lost, attempt 1"}}\n'
 
 
 def _with_token(servers: Servers) -> str:

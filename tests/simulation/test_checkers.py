@@ -66,7 +66,13 @@ def _moved(event: Recorded, position: int = 0, version: int = 0) -> Recorded:
 
 
 def test_one_writer_at_a_time() -> None:
-    began = [Acquired(1, 1, "a"), Wrote(1, 1, "a", "s"), Acquired(1, 2, "b"), Wrote(1, 2, "b", "s"), Acquired(2, 1, "a")]
+    began = [
+        Acquired(1, 1, "a"),
+        Wrote(1, 1, "a", "s"),
+        Acquired(1, 2, "b"),
+        Wrote(1, 2, "b", "s"),
+        Acquired(2, 1, "a"),
+    ]
     assert not check_epochs(began)
     assert "while b had it in epoch 2" in check_epochs([*began, Wrote(1, 1, "a", "s")])[0]
     assert "while b had it" in check_epochs([*began, Wrote(1, 2, "a", "s")])[0]
@@ -136,9 +142,10 @@ def test_order_and_number_of_sends() -> None:
     assert not check_sends(good, wanted(good, KINDS), heard)
     inverted = log(*served, (b, Hit("a", 2, 0), "rally/a@2.0"), (b, Hit("a", 1, 0), "rally/a@1.0"))
     assert "which was sent later" in check_order([], inverted)[0]
-    assert "rally/a@2.0 (rally.ball.v1) to demo/rally/b was applied 0 times" in check_sends(
-        good[:3], wanted(good[:3], KINDS), heard
-    )[0]
+    assert (
+        "rally/a@2.0 (rally.ball.v1) to demo/rally/b was applied 0 times"
+        in check_sends(good[:3], wanted(good[:3], KINDS), heard)[0]
+    )
     invented = log(*served[:1], (b, Hit("a", 1, 0), "rally/a@1.0"), (b, Hit("a", 1, 0), "rally/a@9.0"))
     assert "which nobody sent" in check_sends(invented, wanted(invented, KINDS), heard)[0]
 

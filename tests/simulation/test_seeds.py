@@ -57,9 +57,18 @@ def test_a_seed_does_the_same_every_time_to_the_byte() -> None:
     """Also in another Python process, in which strings hash to other numbers."""
 
     def digests(hash_seed: str) -> str:
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         ran = subprocess.run(
-            [sys.executable, "-P", "-c", DIGESTS], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+            [sys.executable, "-P", "-c", DIGESTS],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout

@@ -1,5 +1,6 @@
 """Effect workers on a store in memory: how attempts end, how they are cut, and what an actor hears of it."""
 
+import math
 from random import Random
 from typing import Any
 
@@ -8,13 +9,15 @@ import pytest
 
 from actors.runtime import effects, running_call
 from actors.runtime.endings import LOST_ATTEMPTS_MAX
-from actors.runtime.kind import EffectCall
+from actors.runtime.follow import followed
+from actors.runtime.kind import CancelEffect, Effect, EffectCall, Reaction
 from actors.runtime.retry import OutcomeUnknown, Retry
 from eventstore.effects import Answer
 from eventstore.memory.store import MemoryStore
 from protocol.message import Command
 from tests.kit.counting import Add, Job, Report
 from tests.kit.effect_room import PATIENCE_S, WORKER, Room, job_performer
+from tests.kit.units import NOON
 
 AT_ONCE = Retry(first_s=0.0)
 
@@ -343,6 +346,21 @@ async def _everything(room: Room) -> list[Any]:
     """Also orders."""
     assert isinstance(room.store, MemoryStore)
     return [row.effect for row in room.store.blobs.effects.values()]
+
+
+@pytest.mark.parametrize(
+    "reaction",
+    [
+        Effect("job", Job("a"), "once", "no name"),
+        Effect("job", Job("a"), "once", "x" * 200),
+        Effect("job", Job("a"), "once", deadline_s=math.nan),
+        CancelEffect(""),
+        CancelEffect("a:b"),
+    ],
+)
+def test_what_no_store_can_hold_breaks_the_turn_that_wants_it(reaction: Reaction) -> None:
+    with pytest.raises(ValueError, match=r"effect name|NaN"):
+        list(followed((reaction,), WORKER, 1, NOON, "run"))
 
 
 def test_a_wait_grows_by_its_factor_to_its_bound_give_or_take_its_jitter() -> None:

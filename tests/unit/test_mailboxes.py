@@ -56,7 +56,7 @@ def test_what_is_given_back_comes_first_again() -> None:
     boxes.give_back(A, taken)
     boxes.done(A, ())
     assert boxes.waiting == 3
-    assert ids(boxes.take(A, 9)) == ["1", "2", "3"]
+    assert [ids(boxes.take(A, 9)), ids(boxes.take(A, 9))] == [["1", "2"], ["3"]]
 
 
 def test_a_row_is_queued_once_until_it_is_done() -> None:

@@ -1,6 +1,7 @@
 """One completion as the router performs it: what is stored, what is counted, who is reminded, what is tried again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -42,10 +43,14 @@ def said(text: str, *tools: str, cost: float | None = 0.5) -> Completion:
 
 
 async def ask(
-    provider: Scripted, store: MemoryStore, adds: Sequence[Added] = BRIEF, conversation: str = ""
+    provider: Scripted,
+    store: MemoryStore,
+    adds: Sequence[Added] = BRIEF,
+    conversation: str = "",
+    call: EffectCall = CALL,
 ) -> RecordAnswer:
     ports = Ports(store, provider, {"tester": Role("You test.", TOOLS)})
-    return await perform(ports, CALL, CompletionWork("tester", 1, tuple(adds), "tester@1", conversation))
+    return await perform(ports, call, CompletionWork("tester", 1, tuple(adds), "tester@1", conversation))
 
 
 async def test_cost_is_recorded_in_millionths_and_an_unknown_one_as_not_priced() -> None:
@@ -65,6 +70,33 @@ async def test_a_report_before_the_tools_is_answered_with_a_reminder() -> None:
     reminder = provider.asked[1].messages[-1]
     assert (reminder.role, "tests.run, docs.check" in reminder.text) == ("user", True)
     assert provider.asked[0].idempotency_key != provider.asked[1].idempotency_key
+
+
+async def test_attempts_share_a_key_that_no_other_effect_of_any_log_has() -> None:
+    provider = Scripted(*[said("", "tests.run", "docs.check")] * 4)
+    calls = [CALL, replace(CALL, attempt=2), replace(CALL, address=Address("other", "router", "t1"))]
+    calls.append(replace(CALL, at=datetime(2027, 1, 1, tzinfo=UTC)))
+    for call in calls:
+        await ask(provider, MemoryStore(), call=call)
+    keys = [request.idempotency_key for request in provider.asked]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+async def test_the_report_is_shown_to_who_reads_along() -> None:
+    shown: list[bytes] = []
+
+    class Shown:
+        def emit(self, chunk: bytes | msgspec.Struct) -> None:
+            assert isinstance(chunk, bytes)
+            shown.append(chunk)
+
+        def end(self) -> None:
+            raise AssertionError("that is the worker's to say")
+
+    text = "all is well\nand so is the rest"
+    await ask(Scripted(said(text), said("", cost=None)), MemoryStore(), call=replace(CALL, tap=Shown()))
+    assert shown == [b"all is well\n", b"and so is the rest"]
 
 
 async def test_who_has_nothing_to_call_after_the_reminder_stands_by_the_report() -> None:

@@ -178,7 +178,7 @@ async def fork_with(causes: list[str], *pending: str, position: int = 1) -> tupl
         pass
     async with store.forks.opened("f1") as fork:
         theirs = await Owner.of(fork, *range(64))
-        sends = tuple(replace(send(id_, address), partition=partition_of(address)) for id_ in pending)
+        sends = tuple(msgspec.structs.replace(send(id_, address), partition=partition_of(address)) for id_ in pending)
         sender = wheel("w2")
         await theirs.commit(Unit(partition_of(sender), sender, None, (external("s"),), (), sends))
         bus = NotingBus()

@@ -15,11 +15,13 @@ from eventstore.histories import SettledCommand
 from eventstore.memory.store import MemoryStore
 from eventstore.store import EventStore, StoreUnavailable
 from protocol.message import Command, Event, Refusal
+from protocol.runtime import CancelCommand
 from protocol.subjects import Address
 from protocol.upcast import Upcast
 from tests.kit import counting
 from tests.kit.counting import COUNTER, PLAYER, WORKER, Add, Added, Ball, Begin, Count, Hits, Job, Report, Serve
 from tests.kit.histories import C1, C2, LEFT, RIGHT, W1, W3, W4, WAITING, check, found, write_history
+from tests.kit.turns import Turns
 
 
 @pytest.fixture
@@ -216,6 +218,35 @@ async def test_a_kind_and_a_sample_narrow_what_is_looked_at(history: EventStore)
     again = await check(history, broken, sample=1)
     assert again.diverging == sampled.diverging, "the same sample"
     assert (await check(history, sample=1)).diverging == {}, "what an actor outside of it sent is not missed"
+
+
+class Order(Command, frozen=True, tag="counter.order.v1", omit_defaults=True):
+    n: int
+    ask: str = ""
+
+
+def _keeps_ask(_: Count, command: Order) -> tuple[Event, ...]:
+    return (Added(command.n, command.ask or "nobody asked"),)
+
+
+def _withdrawn(id_: str) -> Command:
+    return Order(7, id_)
+
+
+async def test_asks_and_withdrawals_are_heard_as_they_were() -> None:
+    """What the runtime puts into a command, or makes of one, is part of what was decided."""
+    orders: Any = replace(COUNTER, commands=(Order,), external=(Order,), later=(Order,), decide=_keeps_ask)
+    orders = replace(orders, cancelled=_withdrawn)
+    store = MemoryStore()
+    await (await Turns.of(store, {"counter": orders})).tell("counter", "c1", Order(1), CancelCommand("counter-1"))
+    assert [event.body for event in await store.read_stream(C1)] == [
+        b'{"type":"counter.added.v1","n":1,"trouble":"counter-1"}',
+        b'{"type":"counter.added.v1","n":7,"trouble":"counter-1"}',
+    ]
+    checked = await check(store, orders)
+    assert (checked.diverging, checked.decided) == ({}, 2)
+    assert found(await check(store, replace(orders, later=()))) == [(C1, 1)]
+    assert found(await check(store, replace(orders, cancelled=None))) == [(C1, 2)]
 
 
 async def test_a_company_may_run_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

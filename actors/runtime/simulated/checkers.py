@@ -4,107 +4,44 @@ They know no runtime: what publishers were told, the log, the inbox, what was pa
 simulation and a run on real servers. Each returns what is wrong, in words; nothing means that it holds.
 """
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from actors.runtime.follow import followed
-from actors.runtime.kind import Kind, Kinds
-from eventstore.effects import is_order
-from eventstore.store import InboxRow, NewEffect, NewSend, Recorded
+from actors.runtime.simulated.seen import RUNTIME, Acquired, Asked, Group, Paid, Sent, Wrote, groups
+from actors.runtime.simulated.wants import Wanted, check_effects, check_sends, send_place, wanted
+from eventstore.store import InboxRow, Recorded
 from protocol.message import tag_of
-from protocol.reply import BUSY, Reply
+from protocol.reply import BUSY
 from protocol.runtime import ActorRetried, CommandQuarantined
 from protocol.subjects import Address, partition_of
 
-_SEND = re.compile(r"([A-Za-z0-9][\w-]*)/([A-Za-z0-9][\w-]*)@([0-9]+)\.([0-9]+)")
-_OUTCOME = ":outcome"
-RUNTIME = "runtime"  # The kind of the streams in which the runtime tells of commands.
+__all__ = [
+    "Acquired",
+    "Asked",
+    "Group",
+    "Paid",
+    "Sent",
+    "Wanted",
+    "Wrote",
+    "check_applied_once",
+    "check_asks",
+    "check_effects",
+    "check_epochs",
+    "check_order",
+    "check_positions",
+    "check_quarantine",
+    "check_sends",
+    "check_stored",
+    "groups",
+    "wanted",
+]
+
+ASK_LATE_S = 15.0  # Three leases: the process that was to answer may die, and so may the one that took over.
 PARKED = "parked"  # An outcome that is none yet.
 _QUARANTINED = tag_of(CommandQuarantined)
 _RETRIED = tag_of(ActorRetried)
-ASK_LATE_S = 15.0  # Three leases: the process that was to answer may die, and so may the one that took over.
-
-
-class Sent(Protocol):
-    """A command as its publisher saw it; of simulated/publishers.py, or a record of a real one's.
-
-    `copies` say where it was stored, as far as that is known: how often the stream had been made anew before, and the
-    sequence there. `insisted`: it was sent until it was answered. Times are seconds of one clock.
-    """
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def to(self) -> Address: ...
-    @property
-    def sender(self) -> str: ...
-    @property
-    def number(self) -> int: ...
-    @property
-    def insisted(self) -> bool: ...
-    @property
-    def first_sent_s(self) -> float: ...
-    @property
-    def answered_s(self) -> float | None: ...
-    @property
-    def replies(self) -> Sequence[Reply]: ...
-    @property
-    def copies(self) -> Sequence[tuple[int, int]]: ...
-
-
-class Asked(Sent, Protocol):
-    """A command with a deadline. `reply_lost`: the road lost what was to answer it."""
-
-    @property
-    def deadline_s(self) -> float | None: ...
-    @property
-    def reply_lost(self) -> bool: ...
-
-
-class Paid(Protocol):
-    """Something that the world did under an effect's key. `attempt` counts from 1."""
-
-    @property
-    def project(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def safety(self) -> str: ...
-    @property
-    def attempt(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Acquired:
-    """A partition was taken: a new epoch of it began."""
-
-    partition: int
-    epoch: int
-    owner: str
-
-
-@dataclass(frozen=True)
-class Wrote:
-    """A unit was committed under that fence."""
-
-    partition: int
-    epoch: int
-    owner: str
-    stream: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """The events that one command caused: how many there are side by side from `first` on, in one stream."""
-
-    address: Address
-    first: int
-    count: int
 
 
 def check_positions(log: Sequence[Recorded]) -> list[str]:
@@ -140,24 +77,6 @@ def check_epochs(ledger: Iterable[Acquired | Wrote]) -> list[str]:
             case Wrote():
                 pass
     return wrong
-
-
-def groups(log: Sequence[Recorded]) -> dict[tuple[str, str], list[Group]]:
-    """What each command caused its actor to do, by project and id: one group if it was applied once. What the runtime
-    says of it in streams of its own is none of that."""
-    found: dict[tuple[str, str], list[Group]] = {}
-    ends: dict[tuple[str, str], tuple[Address, int]] = {}
-    for event in log:
-        if event.address.kind == RUNTIME:
-            continue
-        key = (event.address.project, event.causation)
-        here = found.setdefault(key, [])
-        if here and ends[key] == (event.address, event.version - 1):
-            here[-1] = Group(event.address, here[-1].first, here[-1].count + 1)
-        else:
-            here.append(Group(event.address, event.position, 1))
-        ends[key] = (event.address, event.version)
-    return found
 
 
 def check_applied_once(sent: Iterable[Sent], log: Sequence[Recorded], inbox: Iterable[InboxRow]) -> list[str]:
@@ -313,83 +232,4 @@ def _order_of_sends(log: Sequence[Recorded]) -> list[str]:
         if place < before:
             wrong.append(f"{event.address} took {event.causation} after {id_}, which was sent later")
         last[lane] = max((before, id_), (place, event.causation))
-    return wrong
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the actors of a log have asked for, by project and id."""
-
-    sends: Mapping[tuple[str, str], NewSend]
-    effects: Mapping[tuple[str, str], NewEffect]
-
-
-def wanted(log: Sequence[Recorded], kinds: Kinds) -> Wanted:
-    """Every send and every effect that the events of a log want: their actors' functions are run on it again."""
-    sends: dict[tuple[str, str], NewSend] = {}
-    effects: dict[tuple[str, str], NewEffect] = {}
-    states: dict[Address, Any] = {}
-    for event in log:
-        kind: Kind[Any] | None = kinds.get(event.address.kind)
-        if kind is None:
-            continue
-        decoded = kind.event_vocabulary.decode(event.body, event.type)
-        before = states[event.address] if event.address in states else kind.initial(event.address)
-        states[event.address] = state = kind.evolve(before, decoded)
-        project = event.address.project
-        for what in followed(kind.react(state, decoded), event.address, event.version, event.at, event.correlation):
-            match what:
-                case NewSend():
-                    sends[project, what.id] = what
-                case NewEffect() if not is_order(what.effect_kind):  # An order has no outcome of its own.
-                    effects[project, what.key] = what
-                case _:
-                    pass
-    return Wanted(sends, effects)
-
-
-def check_sends(log: Sequence[Recorded], wants: Wanted, heard: frozenset[str]) -> list[str]:
-    """Every send was applied exactly once, by the actor it was for. `heard` are the types of the commands that always
-    cause an event; of others the log need not have a trace."""
-    wrong: list[str] = []
-    caused, broke = groups(log), {event.causation for event in log if event.type == _QUARANTINED}
-    for key, send in wants.sends.items():
-        found = [group for group in caused.get(key, []) if group.address == send.to]
-        if send.type in heard and len(found) != 1 and send.id not in broke:
-            wrong.append(f"the send {send.id} ({send.type}) to {send.to} was applied {len(found)} times")
-    for (project, id_), found in caused.items():
-        if _SEND.fullmatch(id_) and (project, id_) not in wants.sends:
-            wrong.append(f"{found[0].address} took the send {id_}, which nobody sent")
-    return wrong
-
-
-def check_effects(
-    log: Sequence[Recorded], wants: Wanted, payments: Iterable[Paid], excused: Collection[str] = (),
-    again: Collection[str] = (),
-) -> list[str]:  # fmt: skip
-    """Every effect came to one outcome, and was paid for once where the provider can tell.
-
-    That is: under its own key, and never after an outcome was taken; work of the class `once` is asked for once,
-    whatever happened. Repeatable work may be paid for again in another attempt, since the worker of the one before may
-    have died: but not twice in one attempt. `excused` are keys of effects whose outcome need not have come yet, `again` those of
-    which a human has said that they are to be performed again.
-    """
-    wrong: list[str] = []
-    caused = groups(log)
-    paid: dict[tuple[str, str], list[Paid]] = {}
-    for payment in payments:
-        paid.setdefault((payment.project, payment.key), []).append(payment)
-    for (project, key), effect in wants.effects.items():
-        ended = len(caused.get((project, f"{key}{_OUTCOME}"), []))
-        if ended != 1 and key not in excused:
-            wrong.append(f"the effect {key} came to {ended} outcomes")
-        of_it = paid.get((project, key), [])
-        if effect.safety == "once" and len(of_it) > 1 and key not in again:
-            wrong.append(f"the effect {key} may be done once, and was paid for {len(of_it)} times")
-        attempts = Counter(payment.attempt for payment in of_it)
-        wrong.extend(f"the effect {key} was paid {n} times in its attempt {a}" for a, n in attempts.items() if n > 1)
-    wrong.extend(f"{key} was paid for, and nobody wanted it" for _, key in sorted(paid.keys() - wants.effects.keys()))
-    for project, id_ in caused:
-        if id_.endswith(_OUTCOME) and (project, id_.removesuffix(_OUTCOME)) not in wants.effects:
-            wrong.append(f"the outcome {id_} was taken, and nobody wanted the effect")
     return wrong

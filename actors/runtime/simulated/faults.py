@@ -15,7 +15,9 @@ FREEZE_S_MIN, FREEZE_S_MAX = 0.05, 9.0  # Some are longer than a lease.
 OUTAGE_S_MIN, OUTAGE_S_MAX = 0.05, 7.0
 KINDS_DRAWN_MAX = 4
 
-What = Literal["crash", "restart", "freeze", "stall", "cut_store", "cut_bus", "store_outage", "bus_outage", "wipe", "lose_feeds"]
+What = Literal[
+    "crash", "restart", "freeze", "stall", "cut_store", "cut_bus", "store_outage", "bus_outage", "wipe", "lose_feeds"
+]
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready.append(call)
         return call
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
@@ -201,13 +203,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._calls_at_once += 1
             call.run()
         if self._calls_at_once > CALLS_AT_ONCE_MAX or self._calls > CALLS_MAX:
-            raise Stuck(f"{self._calls} calls, {self._calls_at_once} of them at {self._now:.6f} s: something goes round")
+            raise Stuck(
+                f"{self._calls} calls, {self._calls_at_once} of them at {self._now:.6f} s: something goes round"
+            )
 
     def _pass_time(self) -> None:
         while self._timers and self._timers[0][2].cancelled():
             heapq.heappop(self._timers)
         if not self._timers:
-            raise Stuck(f"nothing is ready at {self._now:.6f} s, and no timer is set; a thread or a socket never will be")
+            raise Stuck(
+                f"nothing is ready at {self._now:.6f} s, and no timer is set; a thread or a socket never will be"
+            )
         if self._timers[0][0] > self._now:
             self._now = self._timers[0][0]
             self._calls_at_once = 0
@@ -261,7 +267,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        self.trouble.append(f"{context.get('message')}: {error!r}" if error is not None else str(context.get("message")))
+        self.trouble.append(
+            f"{context.get('message')}: {error!r}" if error is not None else str(context.get("message"))
+        )
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         raise NotInSimulation(f"{func!r} was to run in a thread; hand in a port that does without")

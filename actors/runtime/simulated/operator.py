@@ -62,4 +62,3 @@ class Operator:
             if answer == "again":
                 self.again.add(key)
             self._broker.ring(self._line, kind)
-

@@ -159,7 +159,9 @@ async def _judge(outcome: Outcome, world: World, heard: frozenset[str]) -> None:
     if audited.broken is not None:
         found.append(f"the chain does not vouch for the log: {audited.broken}")
     outcome.problems.extend(found)
-    for line in sorted(f"{event.position} {event.address}@{event.version} {event.type} {event.causation}" for event in log):
+    for line in sorted(
+        f"{event.position} {event.address}@{event.version} {event.type} {event.causation}" for event in log
+    ):
         world.trace.note(line)
 
 
