@@ -22,6 +22,7 @@ from actors.roles.playbook import load_playbooks
 from actors.runtime.mirrored import Trimming
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, NatsBus, root_of
 from actors.runtime.nats_mirror import NatsEvents
+from actors.runtime.nats_taps import remove_taps
 from actors.runtime.ports import BusUnavailable
 from actors.runtime.reenact import CannotReenact, Reenacted, reenact
 from actors.services.tools.catalogue import CATALOGUE
@@ -133,12 +134,13 @@ def _copy_workspaces(settings: Settings, name: str) -> None:
 
 
 async def _forget_road(settings: Settings, name: str) -> None:
-    """Remove the streams that held the commands for a company on that fork, and the mirror of its log: the server sets
-    room aside for them."""
+    """Remove the streams that held the commands for a company on that fork, its taps and the mirror of its log: the
+    server sets room aside for them."""
     async with use_servers(state_folder(settings), () if settings.nats_url else ("nats",)) as servers:
         url = settings.nats_url or servers.nats_url
         async with NatsBus.open(url, servers.nats_token, root_of(name), FORK_STREAM_BYTES_MAX, anew=True) as bus:
             await bus.remove_stream()
+            await remove_taps(bus)
         trimming = Trimming(settings.mirror.age_s, settings.mirror.bytes_max)
         to = (settings.mirror.nats_url, "") if settings.mirror.nats_url else (url, servers.nats_token)
         async with NatsEvents.open(*to, root_of(name), trimming) as events:

@@ -42,7 +42,9 @@ class Mailboxes:
         self._rows: set[int] = set()
         self._parked: dict[Address, str] = {}
         self._kept: dict[Address, int] = {}  # Of parked actors whose commands the store keeps: how many those are.
-        self._paused: dict[int, dict[Address, None]] = {}  # Partitions that are let go, with who would be ready in them.
+        self._paused: dict[
+            int, dict[Address, None]
+        ] = {}  # Partitions that are let go, with who would be ready in them.
         self._stirred = anyio.Event()
         self.waiting = 0  # Commands, and
         self.bytes = 0  # those of their bodies.

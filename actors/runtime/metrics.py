@@ -90,7 +90,9 @@ class RuntimeMetrics:
         self.effects_nonsense = self._counter(
             "effects_nonsense", "Attempts at effects that answered with what their actor cannot hear.", "effect"
         )
-        self._tap_chunks = self._counter("tap_chunks", "Chunks that effects emitted, by their fate.", "effect", "outcome")
+        self._tap_chunks = self._counter(
+            "tap_chunks", "Chunks that effects emitted, by their fate.", "effect", "outcome"
+        )
 
     def committed(self, batch: Batch, seconds: float) -> None:
         """The store has answered a batch. One without units only moves cursors and is no news."""

@@ -21,6 +21,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.nats_bus import NatsBus
+from actors.runtime.ports import BusUnavailable
 from actors.runtime.taps import CHUNK_BYTES_MAX, Tap, bytes_of
 from protocol.subjects import ROOT, Address, tap_subject, taps_wildcard
 
@@ -87,7 +88,7 @@ class NatsTaps:
         room = 2 if END in emitted.headers else 1
         full = len(self._waiting) >= room * WAITING_CHUNKS_MAX
         if full or self._waiting_bytes + len(emitted.body) > WAITING_BYTES_MAX or len(emitted.body) > CHUNK_BYTES_MAX:
-            self._metrics.tapped(emitted.effect_kind, "dropped")
+            self._count(emitted, "dropped")
             log.debug("taps.dropped", effect=emitted.headers[KEY], bytes=len(emitted.body))
             return
         self._waiting.append(emitted)
@@ -109,13 +110,17 @@ class NatsTaps:
             for n in range(stored):
                 emitted = self._waiting.popleft()
                 self._waiting_bytes -= len(emitted.body)
-                self._metrics.tapped(emitted.effect_kind, "dropped" if n in refused else "published")
+                self._count(emitted, "dropped" if n in refused else "published")
             if stored < len(window):
                 await anyio.sleep(wait_s)
                 wait_s = min(2 * wait_s, AGAIN_S_MAX)
                 await self._ensure_stream()
             else:
                 wait_s = AGAIN_FIRST_S
+
+    def _count(self, emitted: _Emitted, fate: str) -> None:
+        if END not in emitted.headers:
+            self._metrics.tapped(emitted.effect_kind, fate)
 
     async def _publish(self, window: list[_Emitted]) -> tuple[int, set[int]]:
         """How many from the beginning need not be sent again, and the places of those that the stream refused."""
@@ -190,6 +195,16 @@ class _NatsTap:
 
     def _headers(self) -> dict[str, str]:
         return {KEY: self._key, ATTEMPT: str(self._attempt), OFFSET: str(self._offset)}
+
+
+async def remove_taps(bus: NatsBus) -> None:
+    """Remove the stream, if there is one. BusUnavailable."""
+    try:
+        await bus.client.jetstream(timeout=REQUEST_TIMEOUT_S).delete_stream(taps_stream_of(bus.root))
+    except nats.js.errors.NotFoundError:
+        return
+    except _FAILED as error:
+        raise BusUnavailable(f"cannot remove the stream {taps_stream_of(bus.root)}: {error}") from error
 
 
 def stream_config(root: str) -> StreamConfig:

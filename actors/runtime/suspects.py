@@ -7,8 +7,9 @@ from then on each of them runs in a commit of its own. So the killer alone is tr
 ATTEMPTS_MAX it is quarantined unheard, its actor parked. What is settled is no suspect any more, and a partition whose
 old commands are all settled is like any other: on the usual path nothing is counted.
 
-An attempt is counted once in a process's time with a partition, however often it is decided again there. A process that
-died of something else (a signal, its machine) leaves counts too; they go when what they count is settled.
+An attempt is counted once in a process's time with a partition, however often it is decided again there. A partition
+that is handed over cleanly is suspected as before, so that workers that come and go hide no killer. A process that died
+of something else (a signal, its machine) leaves counts too; they go when what they count is settled.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -70,14 +71,13 @@ class Suspects:
     async def look(self, partitions: Collection[int]) -> None:
         """Find out what is suspected in partitions just gained, before anything is decided there. StoreUnavailable,
         BusUnavailable."""
+        counted = await self._store.dead.attempts(partitions)
+        # Who was handed one cleanly goes on with what its former owner suspected.
+        self._unclean.update(suspect.partition for suspect in counted)
         unclean = self._unclean.intersection(partitions)
-        clean = set(partitions) - unclean
-        if clean:
-            await self._store.dead.clear_attempts(clean)
         if not unclean:
             return
         last, upto = await self._bus.last_sequence(), await self._store.dead.mail_upto(unclean)
-        counted = await self._store.dead.attempts(unclean)
         for partition in unclean & self._unclean:  # None that was lost meanwhile.
             counts = {suspect: count for suspect, count in counted.items() if suspect.partition == partition}
             self._cases[partition] = _Case(last, upto.get(partition, 0), self._cursors.generation, counts)

@@ -39,6 +39,9 @@ _COMMON = {
 _COMMIT = {
     "transaction_timeout": f"{COMMIT_TIMEOUT_MS}ms",
     "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    # A client that reads nothing fills its socket, and a server that waits to write hears no other time-out: rows are
+    # sent before the commit, so it would hold the log's lock for as long as that client is frozen.
+    "tcp_user_timeout": f"{COMMIT_TIMEOUT_MS}ms",
 }
 
 
@@ -66,21 +69,62 @@ async def connect(dsn: str, application_name: str = "troupe", **settings: str) -
 @asynccontextmanager
 async def borrowed(pool: Pool) -> AsyncGenerator[Connection]:
     """A connection of `pool`, given back whatever happens. StoreUnreachable when there is none: nothing was sent."""
+    connection = await _borrow(pool)
+    try:
+        yield connection
+    finally:
+        await _give_back(pool, connection)
+
+
+async def _borrow(pool: Pool) -> Connection:
     try:
         async with errors("connect to PostgreSQL"):
-            connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
+            return await pool.acquire(timeout=CONNECT_TIMEOUT_S)
     except StoreError as error:
         if pool.is_closing():
             raise closed() from error
         if type(error) is StoreUnavailable:
             raise StoreUnreachable(f"{error}; nothing was sent") from error
         raise
-    try:
-        yield connection
-    finally:
-        with anyio.CancelScope(shield=True):
-            async with errors("give a connection back"):
-                await pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+
+
+async def _give_back(pool: Pool, connection: Connection) -> None:
+    with anyio.CancelScope(shield=True):
+        async with errors("give a connection back"):
+            await pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+
+
+class Kept:
+    """One connection of a pool that stays borrowed between two calls: taking it and giving it back each time costs as
+    much of this process's time as a small commit. One on which something went wrong is given back, to be looked at."""
+
+    def __init__(self) -> None:
+        self._kept: Connection | None = None
+        self._pool: Pool | None = None
+
+    @asynccontextmanager
+    async def lend(self, pool: Pool) -> AsyncGenerator[Connection]:
+        """Like `borrowed`. Whoever comes while it is lent gets another."""
+        connection, self._kept, self._pool = self._kept, None, pool
+        if connection is not None and connection.is_closed():
+            await _give_back(pool, connection)
+            connection = None
+        connection = connection or await _borrow(pool)
+        try:
+            yield connection
+        except BaseException:
+            await _give_back(pool, connection)
+            raise
+        if self._kept is None and not pool.is_closing():
+            self._kept = connection
+        else:
+            await _give_back(pool, connection)
+
+    async def give_back(self) -> None:
+        """Keep none."""
+        kept, self._kept = self._kept, None
+        if kept is not None and self._pool is not None:
+            await _give_back(self._pool, kept)
 
 
 def closed() -> StoreClosed:

@@ -1,8 +1,8 @@
 """The store's SQL, one statement a file, read once, and how it is run on a pool."""
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from eventstore.errors import LogLocked, StoreError
 from eventstore.postgres.connections import Connection, Pool, borrowed, errors
 
 STATEMENT_SHOWN_MAX = 80  # Characters of another session's statement.
+Lend = Callable[[Pool], AbstractAsyncContextManager[Connection]]
 _VALUE = re.compile(r"'(?:[^']|'')*(?:'|$)|\$(\w*)\$.*?(?:\$\1\$|$)", re.DOTALL)  # A text in quotes, or its beginning.
 _FOLDER = Path(__file__).parents[1] / "sql"
 
@@ -25,17 +26,18 @@ def statement(name: str) -> str:
 
 class Statements:
     """Runs sql/<name>.sql on connections of one pool; errors as the port promises them. Who holds a lock is asked for
-    on a connection of `general` (None: of the same pool)."""
+    on a connection of `general` (None: of the same pool). `lend` lends the pool's connections."""
 
-    def __init__(self, pool: Pool, general: "Pool | None" = None) -> None:
+    def __init__(self, pool: Pool, general: "Pool | None" = None, lend: "Lend | None" = None) -> None:
         self.pool = pool
         self._general = general or pool
+        self._lend: Lend = lend or borrowed
 
     @asynccontextmanager
     async def connection(self, doing: str) -> AsyncGenerator[Connection]:
         """A connection for the call that `doing` names. LogLocked names who holds the lock."""
         try:
-            async with borrowed(self.pool) as connection, errors(doing):
+            async with self._lend(self.pool) as connection, errors(doing):
                 yield connection
         except LogLocked as error:
             raise LogLocked(f"{error}; {await self._holder()}") from error

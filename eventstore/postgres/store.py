@@ -21,7 +21,7 @@ from eventstore.postgres.asks import PostgresAsks
 from eventstore.postgres.audit import PostgresAudit
 from eventstore.postgres.batch import arguments, carried, needs_more
 from eventstore.postgres.blobs import PostgresBlobs
-from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Listener, Pool, connect, errors, key_pool, pools
+from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Kept, Listener, Pool, connect, errors, key_pool, pools
 from eventstore.postgres.dead import PostgresDead
 from eventstore.postgres.effects import PostgresEffects, claimed
 from eventstore.postgres.fork import PostgresForks, keys_of
@@ -73,7 +73,8 @@ class PostgresStore(PostgresLog):
         self.effects = PostgresEffects(general)
         self.asks = PostgresAsks(general)
         self.forks = PostgresForks(dsn, schema, general, type(self).open)
-        self._commits = Statements(committing, general)
+        self._kept = Kept()
+        self._commits = Statements(committing, general, self._kept.lend)
         self._optimistic = OptimisticCommits()
         self._appends: Coalescer[Append, Appended] = Coalescer(self._append_checked, weight)
 
@@ -102,7 +103,9 @@ class PostgresStore(PostgresLog):
             borrowed_keys = None if keys == schema else await stack.enter_async_context(key_pool(dsn, keys))
             listener = Listener(dsn, f"{schema}_log")
             stack.push_async_callback(listener.close)
-            yield cls(dsn, general, committing, listener, schema, borrowed_keys)
+            store = cls(dsn, general, committing, listener, schema, borrowed_keys)
+            stack.push_async_callback(store._kept.give_back)
+            yield store
 
     async def append(
         self, address: Address, events: Sequence[NewEvent], expected: int | None = None, id: str = ""

@@ -135,6 +135,26 @@ async def test_a_lock_that_is_held_is_waited_for_in_bounds_and_the_error_names_t
         assert await store.append(actor(kind="note"), [event()], 0) == 1
 
 
+async def test_a_client_that_does_not_read_the_answer_of_its_commit_holds_the_log_for_a_bounded_time(
+    store: PostgresStore, outside: Session, database: str
+) -> None:
+    """Rows are sent before the server commits, and a server that waits for a full socket hears no time-out."""
+    async with child(database, "flood") as reader:
+        pid, _ = await reader.line()
+        with anyio.fail_after(MARGIN_S):
+            while not await outside.fetchval(
+                "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'ClientWrite'", pid
+            ):
+                await anyio.sleep(0.005)
+        with anyio.fail_after(MARGIN_S):
+            while True:
+                try:
+                    assert await store.append(actor(kind="note"), [event()], 0) == 1
+                    break
+                except LogLocked as locked:
+                    assert f"{pid}" in str(locked), "it is named while it lasts"
+
+
 async def _waits_for_the_log(outside: Session) -> None:
     with anyio.fail_after(MARGIN_S):
         while not await outside.fetchval(

@@ -16,7 +16,7 @@ from actors.runtime.mirrored import Trimming, mirrored
 from actors.runtime.nats_bus import utc_now
 from actors.runtime.nats_feed import NatsFeed
 from actors.runtime.nats_mirror import NatsEvents
-from actors.runtime.ports import StoredMessage
+from actors.runtime.ports import FeedLost, StoredMessage
 from eventstore.store import EventStore, Recorded
 from tests.kit.company import PATIENCE_S
 from tests.kit.units import actor, event
@@ -65,10 +65,12 @@ class Mirrors:
         config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True, inactive_threshold=30.0)
         info = await self.client.jetstream().add_consumer(self.name, config)
         feed, found = await NatsFeed.open(self.client, self.name, info.name), list[StoredMessage]()
-        with anyio.fail_after(PATIENCE_S):
-            while len(found) < (info.num_pending or 0):
-                found.extend(await feed.next())
-        await feed.close()
+        try:
+            with anyio.fail_after(PATIENCE_S):
+                while len(found) < (info.num_pending or 0):
+                    found.extend(await feed.next())
+        finally:
+            await feed.close()
         return found
 
     async def check(self, store: EventStore, first: int = 1) -> list[StoredMessage]:
@@ -79,7 +81,7 @@ class Mirrors:
             await self.until(await store.head())
             try:
                 return await self._checked(store, first)
-            except (AssertionError, nats.errors.Error, nats.js.errors.Error):
+            except (AssertionError, FeedLost, TimeoutError, nats.errors.Error, nats.js.errors.Error):
                 if anyio.current_time() > deadline:
                     raise
             await anyio.sleep(0.01)  # It is being made anew.

@@ -28,9 +28,10 @@ def main() -> int:
     for told in many(asked.kinds, range(asked.seed, asked.seed + asked.seeds), folder, asked.processes):
         if told.problems:
             failed += 1
-            more = f" (and {len(told.problems) - 1} more)" if len(told.problems) > 1 else ""
+            first, *others = told.problems
+            more = f" (and {len(others)} more)" if others else ""
             sys.stdout.write(
-                f"seed {told.seed} failed: {told.problems[0]}{more} [{told.described}] trace: {told.trace} "
+                f"seed {told.seed} failed: {first}{more} [{told.described}] trace: {told.trace} "
                 f"again: bin/simulate --kinds {asked.kinds} --seed {told.seed}\n"
             )
             sys.stdout.flush()

@@ -18,9 +18,9 @@ from actors.services.router import effects as router
 from actors.services.router.offline import OfflineProvider
 from actors.services.tools import effects as tools
 from actors.services.tools.catalogue import CATALOGUE, ToolSpec
+from protocol.message import tag_of
 from protocol.subjects import Address
 from protocol.task import SubmitTask, TaskConcluded
-from protocol.message import tag_of
 from protocol.tools import ProducedFile, ToolInput, ToolResult
 
 PROJECT = "demo"
@@ -41,7 +41,7 @@ def kinds() -> dict[str, Kind[Any]]:
 
 def performers(ports: Ports) -> Performers:
     """The router on the offline provider, and tools that run nothing."""
-    chance = Random(0)  # noqa: S311 - spreads how long tools take
+    chance = Random(0)
 
     async def run(spec: ToolSpec, given: ToolInput) -> ToolResult:
         await anyio.sleep(chance.uniform(0.0, TOOL_S_MAX))
@@ -77,5 +77,5 @@ async def _task(world: World, customer: Publisher, after_s: float) -> None:
 
 def run(seed: int) -> Outcome:
     """One seed."""
-    faults = draw_faults(Random(f"{seed}/company"))  # noqa: S311 - that it can be drawn again is the point
+    faults = draw_faults(Random(f"{seed}/company"))
     return simulate(kinds(), performers, seed=seed, workload=workload, faults=faults)

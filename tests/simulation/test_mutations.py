@@ -58,7 +58,11 @@ def _store_with(**instead: Callable[[], dict[Any, Any]]) -> Callable[[Callable[[
 
 def _no_fence(patch: pytest.MonkeyPatch) -> None:
     """Whoever has ever owned a partition may write it."""
-    patch.setattr(tables_module.Partition, "held_by", lambda *_: True)
+
+    def anybody(_partition: tables_module.Partition, _fence: object) -> bool:
+        return True
+
+    patch.setattr(tables_module.Partition, "held_by", anybody)
 
 
 def _no_inbox(_: pytest.MonkeyPatch) -> Any:

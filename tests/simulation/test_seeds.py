@@ -1,4 +1,4 @@
-"""The proof by simulation: whatever goes wrong, what the runtime promises holds. And seeds that once found something."""
+"""The proof by simulation: whatever goes wrong, the runtime keeps its promises. And seeds that once found something."""
 
 import os
 import subprocess

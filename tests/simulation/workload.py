@@ -1,4 +1,4 @@
-"""What senders do to the three small kinds: a few dozen commands of every sort, over about the time that faults last."""
+"""What senders do to the three small kinds: some dozens of commands of every sort, for about as long as faults last."""
 
 from random import Random
 

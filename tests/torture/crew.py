@@ -23,6 +23,7 @@ STOP_S_MAX = (
 LOG_LINES_SHOWN = 40
 _AS_ORDERED = (0, -signal.SIGKILL, -signal.SIGTERM)  # The last: before it had so much as begun.
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Slot:
             process = await anyio.open_process(
                 [sys.executable, "-P", "-m", "tests.torture.child"],
                 stdin=-1, stdout=out, stderr=out, start_new_session=True, cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+                env=ENVIRONMENT,
             )  # fmt: skip
         self.life = Life(orders.name, process, path)
         assert process.stdin is not None

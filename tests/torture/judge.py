@@ -141,8 +141,12 @@ def _asks(told: Iterable[Told]) -> list[str]:
 
 
 def _as_settled(told: Told) -> Told:
-    """What it was told of the command itself: that its answer did not come in time says nothing of that."""
-    return replace(told, replies=[r for r in told.replies if r.code != EXPIRED]) if told.later else told
+    """What it was told of the command itself. That its answer did not come in time is an end of the ask, and says
+    nothing of that."""
+    if not told.later:
+        return told
+    rest = [reply for reply in told.replies if reply.code != EXPIRED]
+    return replace(told, replies=rest, insisted=told.insisted and (bool(rest) or not told.replies))
 
 
 def _answers(found: Evidence) -> list[str]:

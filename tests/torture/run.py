@@ -22,7 +22,7 @@ from actors.runtime.ownership import LEASE_TTL_S
 from eventstore.postgres.store import PostgresStore
 from tests.kit.servers import FAST
 from tests.torture.child import STREAM_BYTES_MAX, Orders
-from tests.torture.crew import ROOT, Crew, Slot, crew
+from tests.torture.crew import ENVIRONMENT, ROOT, Crew, Slot, crew
 from tests.torture.faults import Breaker, Server, servers
 from tests.torture.human import Human
 from tests.torture.judge import Evidence, evidence, judge, paid_again, quiet
@@ -267,8 +267,8 @@ async def _own_servers(options: Options) -> AsyncGenerator[tuple[StateFolder, Se
     """Real servers in a temporary folder, watched by a guard who outlives us."""
     with StateFolder.ephemeral() as folder:
         guard = await anyio.open_process(
-            [sys.executable, "-P", "-m", "tests.torture.guard"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
-            stdout=None, stderr=None, start_new_session=True,
+            [sys.executable, "-P", "-m", "tests.torture.guard"], cwd=ROOT, env=ENVIRONMENT, stdout=None, stderr=None,
+            start_new_session=True,
         )  # fmt: skip
         try:
             say(f"seed {options.seed}, {options.seconds:g} s, {options.workers} workers")

@@ -220,6 +220,21 @@ async def test_a_claim_that_was_lost_cuts_the_call_at_once(room: Room, monkeypat
     assert await room.store.pending_sends([WORKER], 10) == []
 
 
+async def test_what_a_stop_cuts_is_free_at_once(room: Room) -> None:
+    held, next_one = Held(), Held()
+    async with room.works(job_performer(held.perform)):
+        key = await room.want("a")
+        await within(held.begun)
+    assert held.over.is_set()
+    found = await room.store.effects.find("demo", key)
+    assert found is not None
+    assert (found.attempts, found.claimed) == (1, False)
+    next_one.go_on.set()
+    async with room.works(job_performer(next_one.perform)):
+        assert await room.heard() == {"a": "done"}
+    assert next_one.attempts == [2]
+
+
 async def test_a_heartbeat_keeps_a_long_call_and_nothing_else(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(effects, "CLAIM_TTL_S", 0.15)
     monkeypatch.setattr(effects, "HEARTBEAT_EVERY_S", 0.03)

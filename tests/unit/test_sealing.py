@@ -41,7 +41,9 @@ def test_the_same_text_of_two_subjects_shares_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("project", "key", "raw"), [("other", ID, RAW), ("demo", OTHER_ID, RAW), ("demo", ID, OTHER_RAW)]
+    ("project", "key", "raw"),
+    [("other", ID, RAW), ("demo", OTHER_ID, RAW), ("demo", ID, OTHER_RAW)],
+    ids=["another project", "another key's id", "another key"],  # The keys are new in every process.
 )
 def test_it_opens_in_its_project_under_its_key_only(project: str, key: str, raw: bytes) -> None:
     with pytest.raises(TamperedSeal):

@@ -134,11 +134,16 @@ async def test_an_attempt_is_counted_once_however_often_it_is_decided_again() ->
     assert await desk.attempts() == {"a": 1}
 
 
-async def test_who_is_handed_a_partition_suspects_nobody() -> None:
-    desk = await Heir.of([(C1, Add(1), "a")], a=2)
+async def test_who_is_handed_a_partition_suspects_what_was_suspected_and_nothing_else() -> None:
+    desk = await Heir.of([(C1, Add(1), "a")])
     desk.poison.suspects.lost(EVERY)
     await desk.gain(clean=True)
     assert not desk.poison.suspects.any
+    await desk.store.dead.attempt([Suspect(partition_of(C1), "demo", "a", 0)])
+    await desk.gain(clean=True)
+    assert desk.poison.suspects.any
+    await desk.turn()
+    assert desk.store.counted == [{"a": 2}]
     assert await desk.attempts() == {}
 
 

@@ -97,8 +97,8 @@ class Feed:
 
 
 class Broker:
-    """What is behind every connection. `context` is nobody's: what the broker does, it does whoever has died. `stored` is
-    told the id of every command that the stream takes, how often the stream had been made anew, and the sequence."""
+    """What is behind every connection. `context` is nobody's: what the broker does, it does whoever has died. `stored`
+    is told the id of every command that the stream takes, how often the stream had been made anew, and the sequence."""
 
     def __init__(
         self, loop: VirtualLoop, context: Context, chance: Random, faults: Faults, now: Callable[[], datetime],

@@ -5,8 +5,8 @@ from contextvars import copy_context
 from random import Random
 from typing import Protocol
 
-from anyio.lowlevel import checkpoint
 import anyio
+from anyio.lowlevel import checkpoint
 
 from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost, StoredMessage
 from actors.runtime.simulated.broker import ROOT, STREAM, Broker, Feed, Line
@@ -66,10 +66,6 @@ class SimulatedBus:
 
     async def last_sequence(self) -> int:
         await self._round_trip("look at the stream")
-        return self._broker.last
-
-    async def last_sequence(self) -> int:
-        await self._round_trip("ask for the stream's end")
         return self._broker.last
 
     async def purge_below(self, sequence: int) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from actors.runtime.simulated.seen import RUNTIME, Acquired, Asked, Group, Paid, Sent, Wrote, groups
-from actors.runtime.simulated.wants import Wanted, check_effects, check_sends, send_place, wanted
+from actors.runtime.simulated.seen import RUNTIME, Acquired, Asked, Group, Paid, Sent, Wrote, groups, send_place
+from actors.runtime.simulated.wants import Wanted, check_effects, check_sends, wanted
 from eventstore.store import InboxRow, Recorded
 from protocol.message import tag_of
 from protocol.reply import BUSY
@@ -216,7 +216,7 @@ def check_order(sent: Iterable[Sent], log: Sequence[Recorded]) -> list[str]:
 def _surely_first(first: Sent, second: Sent) -> bool:
     if first.answered_s is not None and first.answered_s < second.first_sent_s:
         return True
-    stood = {incarnation: sequence for incarnation, sequence in sorted(first.copies, reverse=True)}
+    stood = dict(sorted(first.copies, reverse=True))  # The first copy of each.
     return bool(second.copies) and all(stood.get(i, sequence) < sequence for i, sequence in second.copies)
 
 
@@ -224,10 +224,10 @@ def _order_of_sends(log: Sequence[Recorded]) -> list[str]:
     wrong: list[str] = []
     last: dict[tuple[Address, str], tuple[tuple[int, int], str]] = {}
     for event in log:
-        match = _SEND.fullmatch(event.causation)
-        if match is None or event.address.kind == RUNTIME:
+        sent = send_place(event.causation)
+        if sent is None or event.address.kind == RUNTIME:
             continue
-        lane, place = (event.address, f"{match[1]}/{match[2]}"), (int(match[3]), int(match[4]))
+        lane, place = (event.address, sent[0]), sent[1]
         before, id_ = last.get(lane, ((0, 0), ""))
         if place < before:
             wrong.append(f"{event.address} took {event.causation} after {id_}, which was sent later")

@@ -26,10 +26,11 @@ class Faults:
 
     `loss` and `duplication` are of what is published, `reply_loss` of replies, `bell_loss` of doorbells of every kind.
     `store_before`, `store_after`, `store_late`: the store does not answer, and what was asked never happens, has
-    happened, or happens up to CALL_LATE_S_MAX later. `provider_fails`: the world that effects touch refuses, half of the
-    times after it has done what was asked. `crash_steps` counts crashes at a drawn step of a process, in
-    between any two awaits; `crashes` those at a drawn time. `delay_s` is the longest delay of a message, `call_s` that
-    of a call. Clocks of processes are wrong by up to `skew_s`.
+    happened, or happens up to CALL_LATE_S_MAX later. `provider_fails`: the world that effects touch refuses, or, half
+    of these times, does what it was asked for and says nothing. `crash_steps` counts crashes at a drawn step of a
+    process, in between any two awaits; `crashes` those at a drawn time. `stalls` are freezes right before a commit
+    leaves. `delay_s` is the longest delay of a message, `call_s` that of a call. Clocks of processes are wrong by up to
+    `skew_s`.
     """
 
     loss: float = 0.0

@@ -13,7 +13,7 @@ import heapq
 import math
 import sys
 from asyncio import events
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar
 from itertools import count
 from random import Random
@@ -66,7 +66,7 @@ class _Call(asyncio.Handle):
         self, callback: Callable[..., object], args: tuple[Any, ...], loop: "VirtualLoop", context: Context | None
     ) -> None:
         super().__init__(callback, args, loop, context)
-        self.owner = self._context.get(OWNER)  # type: ignore[attr-defined]
+        self.owner: Owner | None = self._context.get(OWNER)  # type: ignore[attr-defined] # pyright: ignore
         self.serial = 0
 
     def run(self) -> None:
@@ -83,7 +83,7 @@ class _TimerCall(asyncio.TimerHandle):
         context: Context | None, order: int,
     ) -> None:  # fmt: skip
         super().__init__(when, callback, args, loop, context)
-        self.owner = self._context.get(OWNER)  # type: ignore[attr-defined]
+        self.owner: Owner | None = self._context.get(OWNER)  # type: ignore[attr-defined] # pyright: ignore
         self.order, self.serial = order, order << 1 | 1
 
     def run(self) -> None:
@@ -91,6 +91,10 @@ class _TimerCall(asyncio.TimerHandle):
 
 
 _Ready = _Call | _TimerCall
+
+
+def _left_alone(_: object) -> None:
+    """Nothing is done about it."""
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -143,7 +147,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(
-        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None, **_: Any
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: Any,
     ) -> "asyncio.Task[T]":
         serial = next(self._serial)
         # asyncio's own names count all tasks of this Python process: a rerun would see others.
@@ -164,7 +173,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._running, self._stopping = True, False
         hooks = sys.get_asyncgen_hooks()
         # What is left of a killed process is not tidied up, least of all when the collector happens to come by.
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _: None)
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=_left_alone)
         events._set_running_loop(self)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
         try:
             while not self._stopping:
@@ -176,7 +185,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         task = self.create_task(future) if asyncio.iscoroutine(future) else future
-        task.add_done_callback(lambda _: self.stop())
+
+        def ended(_: object) -> None:
+            self.stop()
+
+        task.add_done_callback(ended)
         self.run_forever()
         if not task.done():
             raise Stuck("the simulation was stopped before its end")

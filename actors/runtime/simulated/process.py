@@ -1,4 +1,4 @@
-"""One life of one worker process: it runs the real runtime on ports of its own, until it is stopped, fails or is killed.
+"""One life of a worker process: it runs the real runtime on ports of its own until it is stopped, fails or is killed.
 
 Killed means killed: from that instant its ports do nothing, so that whatever its tasks still do while they are taken
 down changes nothing outside. Frozen means that nothing of it runs while time passes for everybody else; thawed, it goes
@@ -10,6 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+from typing import cast
 from uuid import UUID
 
 import anyio
@@ -173,7 +174,7 @@ class Life:
             self._trace.note(f"{self.name} ends{'' if error is None else f': {type(error).__name__}'}")
             starting = self.runtime is None and isinstance(error, StoreError)  # It is started again, as anybody would.
             if error is not None and not starting:
-                self._report(f"{self.name} failed: {_words(error)}")
+                self._report(f"{self.name} failed: {in_words(error)}")
             self.alive = False
             self.bus.hang_up()
             if any(not task.done() for task in self.tasks):
@@ -182,15 +183,15 @@ class Life:
 
     async def _bury(self) -> None:
         """End every task of the dead process; they can reach nobody."""
-        for _ in range(ROUNDS_MAX):
-            left = [task for task in self.tasks if not task.done()]
-            if not left:
-                break
+        rounds = 0
+        while left := [task for task in self.tasks if not task.done()]:
             for task in left:
                 task.cancel()
-            await anyio.sleep(0)
-        else:
-            self._report(f"{self.name} was killed, and a task of it goes on and on: {left[0]!r}")
+            await checkpoint()
+            rounds += 1
+            if rounds > ROUNDS_MAX:
+                self._report(f"{self.name} was killed, and a task of it goes on and on: {left[0]!r}")
+                break
         for task in self.tasks:
             if task.done() and not task.cancelled():
                 task.exception()  # Nobody else will ask.
@@ -198,7 +199,9 @@ class Life:
         self.ended.set()
 
 
-def _words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """What went wrong; of a group, each of it."""
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_words(each) for each in error.exceptions)
+        several: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return "; ".join(map(in_words, several))
     return f"{type(error).__name__}: {error}"

@@ -53,7 +53,7 @@ class Provider:
         self._answers: dict[tuple[str, str], str] = {}
 
     async def pay(self, by: _Living, call: EffectCall, safety: Safety) -> str:
-        """Do it once more, or, where the key is known and the work is idempotent, tell what came of it the first time."""
+        """Do it once more; of idempotent work whose key is known only tell what came of it the first time."""
         by.check()
         await anyio.sleep(self._chance.uniform(WORK_S_MIN, WORK_S_MAX))
         by.check()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from eventstore.store import Recorded
 from protocol.reply import Reply
-from protocol.subjects import Address
+from protocol.subjects import Address, BadSubject, parse_reference
 
 RUNTIME = "runtime"  # The kind of the streams in which the runtime tells of commands.
 
@@ -104,3 +104,15 @@ def groups(log: Sequence[Recorded]) -> dict[tuple[str, str], list[Group]]:
             here.append(Group(event.address, event.position, 1))
         ends[key] = (event.address, event.version)
     return found
+
+
+def send_place(id_: str) -> tuple[str, tuple[int, int]] | None:
+    """Who sent it ("rally/r1") and where in its order, by the id of a send ("rally/r1@3.0"); None for other ids."""
+    reference, _, n = id_.rpartition(".")
+    if not n.isdecimal():
+        return None
+    try:
+        kind, name, version = parse_reference(reference)
+    except BadSubject:
+        return None
+    return f"{kind}/{name}", (version, int(n))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import structlog
 
@@ -24,7 +23,7 @@ from actors.runtime.simulated import checkers
 from actors.runtime.simulated.faults import FAULTS_END_S, OUTAGE_S_MAX, Faults, draw_faults
 from actors.runtime.simulated.follower import Fold
 from actors.runtime.simulated.loop import VirtualLoop
-from actors.runtime.simulated.process import Ports
+from actors.runtime.simulated.process import Ports, in_words
 from actors.runtime.simulated.provider import Payment
 from actors.runtime.simulated.publishers import Published
 from actors.runtime.simulated.trace import Trace
@@ -120,7 +119,7 @@ def simulate(
         try:
             loop.run_until_complete(run())
         except Exception as error:  # noqa: BLE001 - a world that cannot go on is a verdict, not a crash
-            outcome.problems.append(f"the world stopped: {_words(error)}")
+            outcome.problems.append(f"the world stopped: {in_words(error)}")
             if world is not None:
                 outcome.problems.extend(world.trouble)
         finally:
@@ -210,10 +209,3 @@ def _quietly() -> Generator[None]:
             structlog.configure(**before)
         else:
             structlog.reset_defaults()
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        inner: Any = error
-        return "; ".join(_words(each) for each in inner.exceptions)
-    return f"{type(error).__name__}: {error}"

@@ -17,7 +17,7 @@ from actors.runtime.simulated.faults import CALL_LATE_S_MAX, DELAY_S_MIN, Faults
 from actors.runtime.simulated.loop import VirtualLoop
 from eventstore.store import EventStore, StoreUnavailable
 
-_PLAIN = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
+_PLAIN: tuple[type, ...] = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
 
 
 class Caller(Protocol):

@@ -7,12 +7,12 @@ from typing import Any
 
 from actors.runtime.follow import followed
 from actors.runtime.kind import Kind, Kinds
-from actors.runtime.simulated.seen import Paid, groups
+from actors.runtime.simulated.seen import Paid, groups, send_place
 from eventstore.effects import is_order
 from eventstore.store import NewEffect, NewSend, Recorded
 from protocol.message import tag_of
 from protocol.runtime import CommandQuarantined
-from protocol.subjects import Address, BadSubject, parse_reference
+from protocol.subjects import Address
 
 _OUTCOME = ":outcome"
 _QUARANTINED = tag_of(CommandQuarantined)
@@ -60,7 +60,7 @@ def check_sends(log: Sequence[Recorded], wants: Wanted, heard: frozenset[str]) -
         if send.type in heard and len(found) != 1 and send.id not in broke:
             wrong.append(f"the send {send.id} ({send.type}) to {send.to} was applied {len(found)} times")
     for (project, id_), found in caused.items():
-        if _SEND.fullmatch(id_) and (project, id_) not in wants.sends:
+        if send_place(id_) is not None and (project, id_) not in wants.sends:
             wrong.append(f"{found[0].address} took the send {id_}, which nobody sent")
     return wrong
 
@@ -73,8 +73,8 @@ def check_effects(
 
     That is: under its own key, and never after an outcome was taken; work of the class `once` is asked for once,
     whatever happened. Repeatable work may be paid for again in another attempt, since the worker of the one before may
-    have died: but not twice in one attempt. `excused` are keys of effects whose outcome need not have come yet, `again` those of
-    which a human has said that they are to be performed again.
+    have died: but not twice in one attempt. `excused` are keys of effects whose outcome need not have come yet, `again`
+    those of which a human has said that they are to be performed again.
     """
     wrong: list[str] = []
     caused = groups(log)
@@ -95,15 +95,3 @@ def check_effects(
         if id_.endswith(_OUTCOME) and (project, id_.removesuffix(_OUTCOME)) not in wants.effects:
             wrong.append(f"the outcome {id_} was taken, and nobody wanted the effect")
     return wrong
-
-
-def send_place(id_: str) -> tuple[str, tuple[int, int]] | None:
-    """Who sent it ("rally/r1") and where in its order, by the id of a send ("rally/r1@3.0"); None for other ids."""
-    reference, _, n = id_.rpartition(".")
-    if not n.isdecimal():
-        return None
-    try:
-        kind, name, version = parse_reference(reference)
-    except BadSubject:
-        return None
-    return f"{kind}/{name}", (version, int(n))

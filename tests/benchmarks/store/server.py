@@ -2,15 +2,21 @@
 
 The slow disk is emulated by the server itself: `commit_delay=2000, commit_siblings=0` makes every commit that must
 reach the disk wait 2 ms more, as an ordinary disk would.
+
+It is started and stopped by a loop of asyncio's own: uvloop, on which everything is measured, cannot start a process as
+another user.
 """
 
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import asyncpg
 
 from actors.embedded import postgres
@@ -61,7 +67,7 @@ class Server:
 async def bench_server() -> AsyncGenerator[Server]:
     with StateFolder.ephemeral() as folder:
         try:
-            servers = await start_servers(folder, want={postgres.NAME})
+            servers = await anyio.to_thread.run_sync(anyio.run, partial(start_servers, folder, want={postgres.NAME}))
             first_line = (folder.postgres / "data" / "postmaster.pid").read_text().partition("\n")[0]
             connection: Any = await asyncpg.connect(servers.postgres_dsn)
             try:
@@ -69,7 +75,7 @@ async def bench_server() -> AsyncGenerator[Server]:
             finally:
                 await connection.close()
         finally:
-            await stop_servers(folder, {postgres.NAME})
+            await anyio.to_thread.run_sync(anyio.run, stop_servers, folder, {postgres.NAME})
 
 
 def tree_s(postmaster: int) -> float:
