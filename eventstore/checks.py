@@ -14,9 +14,9 @@ from eventstore.records import (
     Append,
     Batch,
     NewEvent,
-    Selection,
     Unit,
 )
+from eventstore.selection import Selection
 from protocol.subjects import Address, BadSubject, check_address
 
 POSITION_MAX = 2**63 - 1  # A bigint.
@@ -156,7 +156,7 @@ def _check_append(append: Append) -> tuple[int, int]:
 
 
 def _plainly_storable(units: Sequence[Unit]) -> bool:
-    """One look at all of them: whether each is a command with its events and sends, and nothing of it is wrong. Half the
+    """One look at all of them: whether each is a command with its events and sends, and none of it is wrong. Half the
     time of looking at each; False says nothing."""
     if any(len(u.settled) != 1 or u.timers or u.cancels or u.effects or u.carries for u in units):
         return False

@@ -7,8 +7,9 @@ A fork is a log of its own that begins as the original's up to a position. What 
 - External commands and outcomes that were settled by then are settled in it; those that came later are not known to it.
 - Nothing of it touches the original's log, and nothing that is appended to either is seen by the other.
 - It is there whole or not at all: what a crash leaves of one that was being made is nothing.
-- Actors that were parked by then, and still are in the original, are parked in it, with what was kept for them by then.
-  Nobody waits in it for the answer to an ask: those who asked are told by the original.
+- Actors that were parked by then are parked in it, with what was kept for them by then, whatever became of them since.
+  Of those that went on by then, what had waited and was not decided yet is sent to them. Nobody waits in it for the
+  answer to an ask: those who asked are told by the original.
 - Nobody owns its partitions, its views are not built, and it has no snapshots. It has all blobs, since what is to come
   may name any of them.
 - The keys of data subjects stay where they are: a fork reads sealed text with the original's keys, so a subject is

@@ -17,7 +17,8 @@ from typing import TypeVar
 import anyio
 
 from eventstore.errors import BadInput
-from eventstore.records import PAGE_EVENTS_MAX, Recorded, Selection
+from eventstore.records import PAGE_EVENTS_MAX, Recorded
+from eventstore.selection import Selection
 from eventstore.store import Log
 from protocol.subjects import Address
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from eventstore.carried import Answer, NewAsk, Parking, Waiting
 from protocol.subjects import Address
 
 PAGE_EVENTS_MAX = 2_000  # Rows of one read; a reader asks again from the last position.
@@ -100,47 +101,6 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     headers: bytes = b""
     body: bytes = b""
     deadline: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewAsk:
-    """An ask that this unit's actor answers later. `id` is that of its command; who asked is told at `reply_to`."""
-
-    id: str
-    reply_to: str
-    deadline: datetime
-    correlation: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an open ask of the unit's project comes to; to one that is not open it does nothing."""
-
-    ask: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Parking:
-    """An actor of the unit's partition that is left alone from now on."""
-
-    address: Address
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A command that is kept, in order, for a parked actor of the unit's partition."""
-
-    address: Address
-    id: str
-    type: str
-    body: bytes
-    headers: bytes
-    at: datetime
-    correlation: str
-    deadline: datetime | None = None
-    reply_to: str = ""
 
 
 class NewSend(msgspec.Struct, frozen=True, gc=False):
@@ -324,27 +284,3 @@ class StreamInfo:
     address: Address
     version: int
     fenced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which events a reader wants; None leaves the field open.
-
-    `since` and `until` (with a zone): when the log took the event, since <= time < until, by the database's clock. That
-    never goes back along the log; an event's own `at` is the time of the command behind it.
-    """
-
-    project: str | None = None
-    kind: str | None = None
-    name: str | None = None
-    types: tuple[str, ...] | None = None
-    correlation: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def stream(self) -> Address | None:
-        """The one stream that all of it lies in."""
-        if self.project is None or self.kind is None or self.name is None:
-            return None
-        return Address(self.project, self.kind, self.name)

@@ -6,20 +6,19 @@ What every adapter promises:
 - A batch is one transaction. Each unit in it commits whole or not at all, and gets its own verdict; a losing unit never
   takes a winner with it.
 - A unit commits only while its partition's fence (epoch and owner token) is current, its stream is at the expected
-  version, and none of the commands it settles was settled before.
-- Events, sends, timers, effects, the settled commands and the cursor of one unit become visible together.
+  version, none of the commands it settles was settled before, and no deadline of one has passed by the store's clock.
+- Events, sends, timers, effects, asks and answers, parked actors and what waits for them, the settled commands and the
+  cursor of one unit become visible together.
 - What was acknowledged survives the death of every process, and of the machine if its disk survives.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from eventstore.archive import Archive
 from eventstore.asks import Asks
 from eventstore.audit import Audit
-from eventstore.blobs import Blobs
 from eventstore.dead import Dead
 from eventstore.effects import Effects
 from eventstore.errors import (
@@ -45,6 +44,7 @@ from eventstore.errors import (
 from eventstore.forking import Forks
 from eventstore.histories import Histories
 from eventstore.leases import Leases
+from eventstore.log import Log
 from eventstore.records import (
     ANY_VERSION,
     EVENT_BYTES_MAX,
@@ -68,7 +68,6 @@ from eventstore.records import (
     Parking,
     PendingSend,
     Recorded,
-    Selection,
     Settled,
     StreamInfo,
     StreamWrite,
@@ -76,6 +75,7 @@ from eventstore.records import (
     Verdict,
     Waiting,
 )
+from eventstore.selection import Selection
 from eventstore.snapshots import Snapshots
 from eventstore.subject_keys import SubjectKeys
 from eventstore.workers import Workers
@@ -132,62 +132,6 @@ __all__ = [
     "VersionConflict",
     "Waiting",
 ]
-
-
-class Log(Protocol):
-    """The reading side: what projections, audits and the command line use."""
-
-    async def head(self) -> int:
-        """The position of the last event (0: empty)."""
-        ...
-
-    async def read(
-        self,
-        after: int,
-        limit: int = PAGE_EVENTS_MAX,
-        upto: int | None = None,
-        selection: Selection | None = None,
-        backward: bool = False,
-    ) -> list[Recorded]:
-        """Events with `after < position <= upto` in order, the highest first if `backward`, at most `limit`. Looks at
-        every position in between: reading.py goes through a long log in steps."""
-        ...
-
-    async def read_stream(
-        self,
-        address: Address,
-        after: int = 0,
-        limit: int = PAGE_EVENTS_MAX,
-        upto: int | None = None,
-        backward: bool = False,
-    ) -> list[Recorded]:
-        """Events of one stream with `after < version <= upto` in order, the highest first if `backward`, at most
-        `limit`; none of a stream that is not there."""
-        ...
-
-    async def stream(self, address: Address) -> StreamInfo:
-        """A stream as it stands now. UnknownStream if nobody has written to it."""
-        ...
-
-    async def streams(
-        self, after: int = 0, limit: int = PAGE_EVENTS_MAX, project: str | None = None, kind: str | None = None
-    ) -> list[StreamInfo]:
-        """Streams with `number > after` in the order of their numbers, at most `limit`."""
-        ...
-
-    async def position_before(self, at: datetime) -> int:
-        """The last position that the log took before that time (0: none)."""
-        ...
-
-    async def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        """Wait until the head may be beyond `position`; False after `timeout_s`. A wake-up is a hint, never a truth,
-        and a lost one only delays: ask again."""
-        ...
-
-    @property
-    def blobs(self) -> Blobs:
-        """Big content by its hash: see blobs.py."""
-        ...
 
 
 class EventStore(Log, Protocol):

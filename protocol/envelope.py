@@ -6,6 +6,7 @@ Source of the `ce-` names: the CloudEvents NATS protocol binding 1.0; of `tracep
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -112,6 +113,7 @@ def _check(field: str, value: str) -> None:
         parse_time(value, name)
 
 
+@lru_cache(maxsize=1_024)  # One deadline is read on the way in, in its turn and in its commit.
 def parse_time(text: str, what: str = "time") -> datetime:
     """An ISO 8601 time with a zone, in UTC; BadHeader naming `what` otherwise."""
     try:

@@ -191,7 +191,7 @@ class Intake:
             await self._turn_away(message, str(error))
             self._cursors.settle(partition, message.sequence, generation)
             return []
-        if any(name.lower() == "troupe-outbox" for name in message.headers):
+        if message.rings:
             # The rows are in the store whatever happens to this message: it is settled by having been heard.
             rung[address] = None
             self._cursors.see(partition, message.sequence, witness)

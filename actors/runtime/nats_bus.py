@@ -21,16 +21,11 @@ from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
     DeliverPolicy,
-    DiscardPolicy,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-    SubjectTransform,
 )
 
 from actors.runtime.nats_client import CONNECT_S_MAX, RECONNECT_WAIT_S, TolerantClient, connect
 from actors.runtime.nats_feed import NatsFeed
-from actors.runtime.nats_messages import Unanswered, stored_message
+from actors.runtime.nats_messages import Unanswered, commands_stream, stored_message
 from actors.runtime.nats_messages import erase as erase_messages
 from actors.runtime.nats_writer import Unwritable, Writer
 from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost
@@ -43,14 +38,12 @@ from protocol.subjects import (
     dead_subject,
     effect_subject,
     stored_subjects,
-    transform,
 )
 
 STREAM = "COMMANDS"
 SCHEMA = "troupe"  # The log of a state folder's first company; that of every other one, a fork's too, keeps to itself.
 STREAM_BYTES_MAX = 1024**3  # Full: publishers are told to wait; it is purged below the lowest cursor.
 FORK_STREAM_BYTES_MAX = 64 * 1024**2  # The server sets it aside, and there may be many forks.
-DUPLICATE_WINDOW_S = 0.1  # Ids are ours (ce-id); the stream's own dedupe must never swallow a message.
 REQUEST_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 3.0  # For one small message; the server takes milliseconds.
 CONSUMER_IDLE_S = 60.0
@@ -168,20 +161,8 @@ class NatsBus:
 
     async def ensure_stream(self) -> None:
         """Create COMMANDS, or see that the one there has our subject transform."""
-        source, destination = transform(self.root)
-        config = StreamConfig(
-            name=self.stream,
-            subjects=[source],
-            retention=RetentionPolicy.LIMITS,
-            storage=StorageType.FILE,
-            discard=DiscardPolicy.NEW,
-            max_bytes=self._stream_bytes_max,
-            duplicate_window=DUPLICATE_WINDOW_S,
-            subject_transform=SubjectTransform(src=source, dest=destination),
-            allow_direct=True,
-        )
         try:
-            await self._js.add_stream(config)
+            await self._js.add_stream(commands_stream(self.stream, self.root, self._stream_bytes_max))
         except nats.js.errors.BadRequestError as error:
             raise BusUnavailable(
                 f"the stream {self.stream} exists with other settings ({error.description}): "

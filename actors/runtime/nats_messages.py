@@ -1,4 +1,5 @@
-"""Single messages of a stream: reading one as the leader has it, and overwriting some before they are purged."""
+"""The stream of commands as we need it, and its single messages: reading one as the leader has it, and overwriting some
+before they are purged."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -7,9 +8,12 @@ import msgspec
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, SubjectTransform
 
 from actors.runtime.ports import StoredMessage
+from protocol.subjects import transform
 
+DUPLICATE_WINDOW_S = 0.1  # Ids are ours (ce-id); the stream's own dedupe must never swallow a message.
 _DIGITS_KEPT = 6  # Of a stored time's fraction of a second: microseconds.
 _NO_MESSAGE = (10043, 10057)  # The API's codes for a sequence that is not there: never, or deleted before.
 
@@ -31,6 +35,22 @@ class _ApiError(msgspec.Struct):
 class _GetResponse(msgspec.Struct):
     message: _Stored | None = None
     error: _ApiError | None = None
+
+
+def commands_stream(name: str, root: str, bytes_max: int) -> StreamConfig:
+    """COMMANDS of the company whose subjects begin with `root`: full, publishers are told to wait."""
+    source, destination = transform(root)
+    return StreamConfig(
+        name=name,
+        subjects=[source],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=bytes_max,
+        duplicate_window=DUPLICATE_WINDOW_S,
+        subject_transform=SubjectTransform(src=source, dest=destination),
+        allow_direct=True,
+    )
 
 
 async def stored_message(client: Client, stream: str, sequence: int, timeout_s: float) -> StoredMessage | None:

@@ -14,6 +14,7 @@ from protocol.subjects import Address
 
 _ID = re.compile(r"(?!timer:)[!-?A-~]{1,200}")  # Printable ASCII without "@".
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BELL = "Troupe-Outbox"
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -34,6 +35,11 @@ class StoredMessage(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     body: bytes
     at: datetime
+
+    @property
+    def rings(self) -> bool:
+        """Is it a doorbell: the copy of an outbox row?"""
+        return _BELL in self.headers or _BELL.lower() in map(str.lower, self.headers)
 
     def witness(self, stream: str) -> str:
         """Stream, sequence and stored time: no message of a recreated stream has the same."""

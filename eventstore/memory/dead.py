@@ -18,7 +18,7 @@ from eventstore.dead import (
     quarantined,
     release_event,
 )
-from eventstore.memory.tables import Partition, Tables
+from eventstore.memory.tables import Partition, PastParking, Tables
 from eventstore.records import NewEvent, PendingSend, Waiting
 from protocol.codec import encode
 from protocol.message import tag_of
@@ -104,16 +104,18 @@ class MemoryDead:
         again_first = [c for c in wanted[:1] if again and c not in lapsed]
         later = [c for c in wanted[1 if again else 0 :] if c not in lapsed]
         mail = [row.send for row in tables.outbox.values() if row.send.to == address]
-        del tables.parked[address]
-        for number, _ in rows:
-            del tables.parked_commands[number]
+        parking = tables.parked.pop(address)
+        kept = {number: tables.parked_commands.pop(number) for number, _ in rows}
         for send in mail:
             del tables.outbox[send.outbox_id]
-        sends = [_sent(command, reference) for command in again_first] + mail
-        sends += [_sent(command, reference) for command in later]
+        sends = [sent_again(command, reference) for command in again_first] + mail
+        sends += [sent_again(command, reference) for command in later]
+        ids: dict[str, int] = {}
         for send in sends:
-            id_ = tables.next_id()
+            ids[send.id] = id_ = tables.next_id()
             tables.send(replace(send, outbox_id=id_), partition, now)
+        past = {number: (row, ids.get(row.waiting.id, 0)) for number, row in kept.items()}
+        tables.past_parkings.append(PastParking(address, parking, past, before + 1, reference))
         row = tables.partitions.setdefault(partition, Partition())
         row.epoch, row.owner, row.expires_at = row.epoch + 1, None, None
         self._ring(before)
@@ -163,9 +165,18 @@ class MemoryDead:
         return ParkedActor(address, row.reason, row.at, killer, max(0, len(kept) - 1), sends)
 
 
-def _sent(command: Waiting, reference: str) -> PendingSend:
+def sent_again(command: Waiting, reference: str, outbox_id: int = 0) -> PendingSend:
+    """A command that waited for a parked actor, as a send; `reference` is the event that let the actor go on."""
     headers = _headers.decode(command.headers)
     sender = headers.get("Troupe-Sender") or headers.get("ce-source") or ""
     return PendingSend(
-        0, command.id, command.address, sender, command.type, command.body, command.at, command.correlation, reference
+        outbox_id,
+        command.id,
+        command.address,
+        sender,
+        command.type,
+        command.body,
+        command.at,
+        command.correlation,
+        reference,
     )

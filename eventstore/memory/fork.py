@@ -22,6 +22,7 @@ from eventstore.forking import (
     missing,
     taken,
 )
+from eventstore.memory.dead import sent_again
 from eventstore.memory.tables import EffectRow, Stream, Tables, TimerRow
 from eventstore.records import NewSend, PendingSend, Recorded
 from protocol.subjects import Address, partition_of
@@ -203,17 +204,31 @@ def _forked(origin: Tables, fork: Fork) -> Tables:
         whole = tables.links[-1].last_position if tables.links else 0
         tables.seal(whole, origin.links[len(tables.links)].at)
     tables.recorded = _outcomes(origin, tables)
-    tables.parked = {address: row for address, row in origin.parked.items() if row.position <= fork.position}
-    tables.parked_commands = {
-        number: row
-        for number, row in origin.parked_commands.items()
-        if row.position <= fork.position and row.waiting.address in tables.parked
-    }
+    _park(origin, tables, fork.position)
     for address, stream in origin.streams.items():
         version = tables.version(address)
         if stream.fenced and stream.version > version:
             tables.score[address] = [(event.version, event.causation) for event in stream.events[version:]]
     return tables
+
+
+def _park(origin: Tables, tables: Tables, position: int) -> None:
+    """Who was parked by then, with what was kept; and of those who went on by then, what was not decided yet."""
+    tables.parked = {address: row for address, row in origin.parked.items() if row.position <= position}
+    tables.parked_commands = {number: row for number, row in origin.parked_commands.items() if row.position <= position}
+    for past in origin.past_parkings:
+        if past.until <= position:
+            tables.past_parkings.append(past)
+            sent = [(row, id_) for row, id_ in past.commands.values() if id_]
+            for row, id_ in sent:
+                if (past.address.project, row.waiting.id, id_) not in tables.inbox:
+                    again = sent_again(row.waiting, past.reference, id_)
+                    tables.send(again, row.partition, tables.now())
+        elif past.row.position <= position:
+            tables.parked[past.address] = past.row
+            tables.parked_commands.update(
+                (number, row) for number, (row, _) in past.commands.items() if row.position <= position
+            )
 
 
 def _outcomes(origin: Tables, tables: Tables) -> dict[tuple[str, str], RecordedOutcome]:

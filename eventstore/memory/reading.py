@@ -17,7 +17,8 @@ from eventstore.checks import (
     unknown_stream,
 )
 from eventstore.memory.tables import Stream, Tables
-from eventstore.records import PAGE_EVENTS_MAX, Recorded, Selection, StreamInfo
+from eventstore.records import PAGE_EVENTS_MAX, Recorded, StreamInfo
+from eventstore.selection import Selection
 from protocol.subjects import Address
 
 

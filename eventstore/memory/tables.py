@@ -116,6 +116,18 @@ class ParkedRow:
 
 
 @dataclass(frozen=True)
+class PastParking:
+    """A parked actor that went on at the position `until`, by that event (`reference`). `commands` are what was kept
+    for it, by number, each with the outbox id that it got (0: it was not sent again)."""
+
+    address: Address
+    row: ParkedRow
+    commands: "dict[int, tuple[ParkedCommand, int]]"
+    until: int
+    reference: str
+
+
+@dataclass(frozen=True)
 class ParkedCommand:
     """A command kept for a parked actor; `position` as there."""
 
@@ -163,6 +175,7 @@ class Tables:
     asks: dict[tuple[str, str], AskRow] = field(default_factory=dict[tuple[str, str], AskRow])
     parked: dict[Address, ParkedRow] = field(default_factory=dict[Address, ParkedRow])
     parked_commands: dict[int, ParkedCommand] = field(default_factory=dict[int, ParkedCommand])
+    past_parkings: list[PastParking] = field(default_factory=list[PastParking])
     attempts: dict[Suspect, int] = field(default_factory=dict[Suspect, int])
     blobs: dict[tuple[str, str], Blob] = field(default_factory=dict[tuple[str, str], Blob])
     # With what it hashed to when it was put.

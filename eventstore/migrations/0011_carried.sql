@@ -144,7 +144,7 @@ begin
             insert into inbox (project, id, outbox, kind, name, type, sequence, outcome, detail, first_position, events,
                                headers, body, n)
                 select coalesce(c.project, projects[1]), c.id, coalesce(c.outbox, outboxes[1]),
-                       coalesce(c.kind, kinds[1]), c.name, coalesce(c.type, types[1]), c.sequence,
+                       coalesce(c.kind, kinds[1]), c.name, coalesce(c.type, types[1], ''), c.sequence,
                        coalesce(c.outcome, outcomes[1]), coalesce(c.detail, details[1], ''),
                        case when c.first > 0 then head + c.first else 0 end, coalesce(c.events, counts[1]),
                        substr(c_bytes, c.start, c.headers), substr(c_bytes, c.start + c.headers, c.body), number
@@ -196,7 +196,7 @@ begin
         if o_count > 0 then
             insert into outbox (project, kind, name, partition, key, sender, type, at, correlation, causation, body)
                 select coalesce(o.project, to_projects[1]), coalesce(o.kind, to_kinds[1]), o.name, o.partition, o.key,
-                       o.sender, coalesce(o.type, sent_types[1]), o.at, o.correlation, o.causation,
+                       o.sender, coalesce(o.type, sent_types[1], ''), o.at, o.correlation, o.causation,
                        substr(o_bytes, o.start, coalesce(o.length, sent_lengths[1]))
                 from (select unnest(to_projects) as project, unnest(to_kinds) as kind, unnest(to_names) as name,
                              unnest(to_partitions) as partition, unnest(keys) as key, unnest(senders) as sender,

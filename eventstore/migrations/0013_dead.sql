@@ -8,6 +8,20 @@ create table attempts (
     primary key (partition, project, id, outbox)
 ) with (fillfactor = 50);
 
+-- Actors that were parked and went on, for forks at a position before: `until` is that of the event that says so. `sent_as`
+-- is the outbox row that a command became; null: none, it had expired or was dropped.
+create table past_parkings (
+    like parked_actors,
+    until bigint not null,
+    primary key (project, kind, name, until)
+);
+create table past_waits (
+    like parked_commands,
+    until bigint not null,
+    sent_as bigint,
+    primary key (id)
+);
+
 -- A parked actor goes on: the log says so, what waits for it becomes sends, and whoever owns its partition loses the
 -- lease, so that nothing rests on an older view of the actor. In this order, under the log's lock:
 -- the killer (`p_again`), what other actors sent, what came from outside; each class in its own order.
@@ -19,6 +33,7 @@ create function release_actor(
 language plpgsql volatile as $$
 declare
     first bigint;
+    parking parked_actors;
     stream bigint;
     reference text;
 begin
@@ -32,7 +47,8 @@ begin
     if first is null then
         return;
     end if;
-    delete from parked_actors a where a.project = p_project and a.kind = p_kind and a.name = p_name;
+    delete from parked_actors a where a.project = p_project and a.kind = p_kind and a.name = p_name
+        returning * into parking;
     if not found then
         return;
     end if;
@@ -46,6 +62,7 @@ begin
     insert into events (position, stream_id, version, type_id, at, correlation, causation, body)
         values (event_position, stream, event_version, (tag_ids(array[p_tag]))[1], p_at, p_name, p_killer, p_body);
     perform seal(event_position, event_position, null);
+    insert into past_parkings select parking.*, event_position;
 
     with kept as (
         delete from parked_commands k where k.project = p_project and k.kind = p_kind and k.name = p_name
@@ -69,7 +86,12 @@ begin
                 select 1, m.id, m.key, m.sender, m.type, m.at, m.correlation, m.causation, m.outcome_of, m.body
                 from mail m) w
             order by w.rank, w.id
-        returning 1
+        returning id, key
+    ), past as (
+        insert into past_waits
+            select k.id, k.project, k.kind, k.name, k.partition, k.key, k.type, k.at, k.correlation, k.deadline,
+                   k.reply_to, k.position, k.headers, k.body, event_position, w.id
+            from kept k left join written w on w.key = k.key
     )
     select (select count(*) from written), (select lapsed from counted) into sent, expired;
 

@@ -106,7 +106,7 @@ class Kept:
     async def lend(self, pool: Pool) -> AsyncGenerator[Connection]:
         """Like `borrowed`. Whoever comes while it is lent gets another."""
         connection, self._kept, self._pool = self._kept, None, pool
-        if connection is not None and connection.is_closed():
+        if connection is not None and _gone(connection):
             await _give_back(pool, connection)
             connection = None
         connection = connection or await _borrow(pool)
@@ -125,6 +125,14 @@ class Kept:
         kept, self._kept = self._kept, None
         if kept is not None and self._pool is not None:
             await _give_back(self._pool, kept)
+
+
+def _gone(connection: Connection) -> bool:
+    """Has the server hung up? The pool may have taken such a connection back by itself: then nothing of it is ours."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def closed() -> StoreClosed:

@@ -38,7 +38,8 @@ _ORIGIN = re.compile(r"\borigin\.")
 # Each statement after those it builds upon. $1 is the position, where one is used.
 _COPIED = (
     "event_types", "events", "streams", "links", "cut_link", "inbox", "clip_inbox", "outcomes", "score",
-    "parked_actors", "parked_commands", "blobs", "blob_chunks", "blob_names", "mark_outcomes", "numbers", "stage",
+    "parked_actors", "parked_commands", "past_parkings", "past_waits", "sent_again", "blobs", "blob_chunks",
+    "blob_names", "mark_outcomes", "numbers", "stage",
 )  # fmt: skip
 _SETTLED = ("analyze", "settle_sends", "settle_timers", "settle_effects", "settle_outcomes")
 

@@ -1,4 +1,5 @@
-"""Brings a schema up to date. Forward only, safe to run twice and by two processes at once: one waits for the other.
+"""Brings a schema up to date. Forward only, safe to run twice and by two processes at once: one waits for the other,
+for a bounded time. One that freezes in the middle is ended by the server, and nothing of what it did stays.
 
 A migration that was edited after it ran is refused: the files are history. So is a server that cannot hold the log; the
 extension it needs is created in the database where that is allowed.
@@ -9,29 +10,46 @@ from pathlib import Path
 
 import asyncpg
 
-from eventstore.errors import StoreError, UnfitServer
+from eventstore.errors import LogLocked, StoreError, UnfitServer
+from eventstore.postgres.statements import statement, who_is
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 POSTGRES_MAJOR_MIN = 18
 EXTENSION = "vector"  # pgvector: what agents remember is found by meaning.
 WAIT_S_MAX = 60  # For another process that migrates, or for somebody who holds a table.
+FROZEN_S_MAX = 20  # Of one that migrates, without a word from its client: below what others wait.
 _LOCK = 0x7472_6F75_7065  # "troupe": one migration at a time in a database.
 
 
 async def migrate(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> list[str]:
-    """Apply what is missing to `schema`; the names of the migrations applied now. UnfitServer."""
+    """Apply what is missing to `schema`; the names of the migrations applied now. UnfitServer, LogLocked."""
     version = connection.get_server_version()
     if version.major < POSTGRES_MAJOR_MIN:
         raise UnfitServer(
             f"the PostgreSQL server is version {version.major}.{version.minor}; Troupe needs {POSTGRES_MAJOR_MIN} or "
             "newer: upgrade the server, or leave the PostgreSQL URL out to use the one that Troupe brings"
         )
-    async with connection.transaction():
-        await connection.execute(f"set local lock_timeout = '{WAIT_S_MAX}s'")
-        await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
-        await _provide_extension(connection)
-        await connection.execute(f'create schema if not exists "{schema}"')
-        return await apply_migrations(connection, schema)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"set local lock_timeout = '{WAIT_S_MAX}s'")
+            await connection.execute(f"set local idle_in_transaction_session_timeout = '{FROZEN_S_MAX}s'")
+            await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+            await _provide_extension(connection)
+            await connection.execute(f'create schema if not exists "{schema}"')
+            return await apply_migrations(connection, schema)
+    except asyncpg.LockNotAvailableError as error:
+        raise LogLocked(await _locked(connection, schema, error)) from error
+
+
+async def _locked(connection: "asyncpg.Connection[asyncpg.Record]", schema: str, error: Exception) -> str:
+    said = f"bring the schema {schema!r} up to date: {error}, after {WAIT_S_MAX} s; nothing was changed"
+    row = await connection.fetchrow(statement("migration_holder"), _LOCK)
+    if row is None:
+        return f"{said}; somebody holds one of its tables: end that transaction, then start again"
+    return (
+        f"{said}; another process migrates this database, {who_is(row)}: if it does not end, end it with "
+        f"`select pg_terminate_backend({row['pid']})`, then start again"
+    )
 
 
 async def installed(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> bool:

@@ -86,7 +86,7 @@ class OptimisticCommits:
     def _arguments(
         self, fences: Sequence[Fence], units: Sequence[Unit], kept: Sequence[Kept], created: list[Address]
     ) -> list[Any] | None:
-        """The arguments after the first two of sql/commit_optimistic.sql; `created` takes the new streams. None: a stream
+        """The arguments from the third of sql/commit_optimistic.sql on; `created` takes the new streams. None: a stream
         or a tag that should be there is not, or a text that cannot be packed."""
         try:
             streams = self._stream_arguments(units, created)

@@ -21,7 +21,8 @@ from eventstore.checks import (
 )
 from eventstore.postgres.connections import Listener, Pool
 from eventstore.postgres.statements import Statements
-from eventstore.records import PAGE_EVENTS_MAX, Recorded, Selection, StreamInfo
+from eventstore.records import PAGE_EVENTS_MAX, Recorded, StreamInfo
+from eventstore.selection import Selection
 from protocol.subjects import Address
 
 STREAMS_KNOWN_MAX = 100_000  # About 30 MB; beyond it all are forgotten, and asked for again as they come.

@@ -65,12 +65,12 @@ class Statements:
         if row is None:
             return "whoever held the lock has let it go meanwhile: try again"
         return (
-            f"the lock is held by {_session(row)}: if it does not let go, end it with "
+            f"the lock is held by {who_is(row)}: if it does not let go, end it with "
             f"`select pg_terminate_backend({row['pid']})`, then send the same again"
         )
 
 
-def _session(row: asyncpg.Record) -> str:
+def who_is(row: asyncpg.Record) -> str:
     """Who a session is and what it does; of its statement the beginning, without values."""
     host = f"{row['client_addr']}:{row['client_port']}" if row["client_addr"] else "the server's own machine"
     since = f", which began at {row['xact_start']:%Y-%m-%d %H:%M:%S} UTC" if row["xact_start"] else ""

@@ -216,6 +216,38 @@ async def test_the_log_goes_on_behind_a_release(store: EventStore, parked: Owner
     assert (await store.audit.verify()).broken is None
 
 
+async def test_a_fork_has_the_actors_that_were_parked_at_its_position(store: EventStore, parked: Owner) -> None:
+    """Before the parking, while it lasted, after the retry, and once what waited was decided."""
+    await parked.commit(keep("e1", headers={"Troupe-Sender": "us"}))
+    released = await store.dead.retry(A)
+    assert released is not None
+    owner = await Owner.of(store, P)
+    bad, waited = await store.pending_sends([A], 10)
+    settled = Settled(bad.id, bad.type, "accepted", outbox_id=bad.outbox_id, keep=True)
+    await owner.commit(Unit(P, A, 0, (settled,), (NewEvent("task.noted.v1", b"{}", NOON, "run", "bad"),)))
+    expected: dict[int, tuple[list[Address], list[str], list[str]]] = {
+        0: ([], [], []),
+        1: ([A], ["bad", "e1"], []),
+        2: ([], [], ["bad", "e1"]),
+        3: ([], [], ["e1"]),
+    }
+    for position, (actors, commands, sends) in expected.items():
+        name = f"fork_{position}"
+        async with store.forks.creating(position, name):
+            pass
+        async with store.forks.opened(name) as fork:
+            assert [found.address for found in await fork.dead.parked("demo")] == actors
+            assert [row.command.id for row in await fork.dead.kept(A)] == commands
+            rows = await fork.pending_sends([A], 10)
+            assert [row.id for row in rows] == sends
+            if "e1" in sends:
+                assert rows[-1] == waited
+            if actors:
+                assert await fork.dead.drop(A) is not None
+                assert [row.id for row in await fork.pending_sends([A], 10)] == ["e1"]
+        await store.forks.drop(name)
+
+
 S1, S2 = Suspect(P, "demo", "c1", 0), Suspect(P, "demo", "task/a1@1.0", 7)
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.store import EffectOutcome, EventStore, StoreError
+from eventstore.store import EffectOutcome, EventStore, NewSend, Settled, StoreError, Unit
 from tests.kit.units import (
     FUTURE,
     NOON,
@@ -251,3 +251,26 @@ async def test_an_external_command_is_not_known_because_an_outcome_had_its_name(
     (outcome,) = await store.pending_sends([actor("a1")], 10)
     await owner.commit(unit("a1", 1, outcome.id, settled=(accepts(outcome.outbox_id, outcome.id, keep=True),)))
     assert statuses(await owner.commit(unit("z1", command=outcome.id))) == ["committed"]
+
+
+async def test_rows_that_are_alike_and_rows_that_are_not_are_kept_as_they_are(store: EventStore, owner: Owner) -> None:
+    """Many equal fields travel as one; empty ones too."""
+    for round_, (kinds, types, details) in enumerate(
+        [(("task", "task"), ("", ""), ("", "")), (("task", "note"), ("", "a.b.v1"), ("why", ""))]
+    ):
+        units: list[Unit] = []
+        for n in range(2):
+            to, id_ = actor("r", kind=kinds[n]), f"c{round_}{n}"
+            settled = Settled(id_, types[n], "silent", details[n], sequence=n, headers=b"h" * n, body=b"b%d" % n)
+            told = (NewSend(f"s{id_}", to, n, f"task/{n}", types[n], b"x" * n, NOON, "", id_),)
+            address = actor(f"a{round_}{n}", kind=kinds[n], project="demo")
+            units.append(unit("", 0, id_, address=address, settled=(settled,), sends=told, partition=n))
+        assert statuses(await owner.commit(*units)) == ["committed"] * 2
+        rows = await store.inbox("demo", [f"c{round_}{n}" for n in range(2)])
+        assert [(r.address.kind, r.type, r.outcome, r.detail) for _, r in sorted(rows.items())] == [
+            (kinds[n], types[n], "silent", details[n]) for n in range(2)
+        ]
+        sent = await store.pending_sends({actor("r", kind=kind) for kind in kinds}, 10)
+        assert [(s.id, s.to.kind, s.sender, s.type, s.body, s.correlation) for s in sent][-2:] == [
+            (f"sc{round_}{n}", kinds[n], f"task/{n}", types[n], b"x" * n, "") for n in range(2)
+        ]

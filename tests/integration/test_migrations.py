@@ -12,7 +12,7 @@ import pytest
 
 from eventstore.postgres import migrate
 from eventstore.postgres.store import PostgresStore
-from eventstore.store import Selection, StoreError, StoreUnavailable
+from eventstore.store import LogLocked, Selection, StoreError, StoreUnavailable
 from tests.kit.old_code import OLD_MIGRATIONS, SETTINGS, OldCode, Session
 from tests.kit.units import PAST, Owner, accepts, actor, effect, event, send, statuses, timer, unit
 
@@ -24,6 +24,23 @@ from eventstore.postgres.store import PostgresStore
 async def main():
     async with PostgresStore.open(sys.argv[1]) as store:
         print(await store.head())
+anyio.run(main)
+"""
+
+FREEZE_ONCE = """
+import os, signal, sys, anyio
+from eventstore.postgres import migrate
+from eventstore.postgres.store import PostgresStore
+migrate.FROZEN_S_MAX = 1
+provide = migrate._provide_extension
+async def freeze(connection):
+    await provide(connection)
+    print("freezes", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+migrate._provide_extension = freeze
+async def main():
+    async with PostgresStore.open(sys.argv[1]):
+        pass
 anyio.run(main)
 """
 
@@ -59,6 +76,32 @@ async def test_many_processes_at_once_bring_a_schema_up_to_date_once(database: s
     assert said == [b"0\n"] * 3
     names = [path.name for path in sorted(migrate.MIGRATIONS.glob("*.sql"))]
     assert [row[0] for row in await outside.fetch("select name from troupe.migrations order by at, name")] == names
+
+
+async def test_one_that_freezes_in_the_middle_is_ended_and_another_goes_on(database: str, outside: Session) -> None:
+    async with await anyio.open_process([sys.executable, "-P", "-c", FREEZE_ONCE, database], stderr=None) as frozen:
+        assert frozen.stdout is not None
+        with anyio.fail_after(WAIT_S):
+            assert (await frozen.stdout.receive()).strip() == b"freezes"
+            async with PostgresStore.open(database) as store:
+                assert await store.head() == 0
+        frozen.kill()
+    names = [path.name for path in sorted(migrate.MIGRATIONS.glob("*.sql"))]
+    assert [row[0] for row in await outside.fetch("select name from troupe.migrations order by at, name")] == names
+
+
+async def test_another_that_migrates_is_waited_for_in_bounds_and_named(
+    database: str, outside: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "WAIT_S_MAX", 1)
+    async with outside.transaction():
+        await outside.execute("select pg_advisory_xact_lock($1)", int.from_bytes(b"troupe"))
+        with anyio.fail_after(WAIT_S), pytest.raises(LogLocked, match="another process migrates this database") as said:
+            async with PostgresStore.open(database):
+                pass
+    assert f"pg_terminate_backend({outside.get_server_pid()})" in str(said.value)
+    async with PostgresStore.open(database) as store:
+        assert await store.head() == 0
 
 
 async def test_a_migration_that_is_cut_off_leaves_nothing_half(

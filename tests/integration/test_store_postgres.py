@@ -108,6 +108,29 @@ async def test_a_session_ended_in_mid_commit_is_unavailable_and_the_batch_commit
     assert await store.head() == 1
 
 
+async def test_commits_keep_their_connection_until_something_goes_wrong_with_it(
+    store: PostgresStore, outside: Session
+) -> None:
+    owner, lent = await Owner.of(store), vars(store)["_commits"]
+
+    async def session() -> int:
+        async with lent.connection("look") as connection:
+            return await connection.fetchval("select pg_backend_pid()")
+
+    first = await session()
+    assert statuses(await owner.commit(unit("a1"))) == ["committed"]
+    assert await session() == first
+    async with lent.connection("look") as one, lent.connection("look") as another:
+        assert one is not another, "whoever comes while it is lent gets another"
+    with pytest.raises(StoreError):
+        async with lent.connection("break") as connection:
+            await connection.fetchval("select no_such_thing")
+    assert await session()
+    assert await end_sessions(outside, f"pid = {await session()}") == 1
+    batch = owner.batch(unit("a2", command="c2"))
+    assert statuses(await until_available(store, batch)) == ["committed"]
+
+
 async def test_a_commit_behind_a_stuck_writer_gives_up_in_time(store: PostgresStore, outside: Session) -> None:
     owner = await Owner.of(store)
     async with outside.transaction():

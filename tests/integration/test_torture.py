@@ -17,7 +17,7 @@ from tests.kit.long_mode import LONG, rounds
 from tests.torture.plan import SORTS, plan_round
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = rounds(14, 150)
+SECONDS = rounds(12, 150)
 SEEDS = range(1, rounds(1, 3) + 1)
 MARGIN_S = 240.0  # Beyond the seconds asked for: starting, healing, judging, on a machine that has other things to do.
 TAKEOVER_VS_TTL_MAX = 1.5  # The reach is 1.1 on a machine that does nothing else.

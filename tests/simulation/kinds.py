@@ -2,7 +2,8 @@
 
 - `tally` adds numbers; silent, refusing and breaking as it is told.
 - `rally` plays balls with others through sends, several at once and in order.
-- `desk` has work of all three classes done in the world, and is reminded by timers.
+- `desk` has work of all three classes done in the world, is reminded by timers, and answers who inquired when it
+  knows.
 """
 
 from typing import assert_never
@@ -10,6 +11,7 @@ from typing import assert_never
 import msgspec
 
 from actors.runtime.kind import (
+    Answer,
     Cancel,
     CancelEffect,
     Effect,
@@ -132,6 +134,13 @@ class Forget(Command, frozen=True, tag="desk.forget.v1"):
     job: str
 
 
+class Inquire(Command, frozen=True, tag="desk.inquire.v1"):
+    """Have `job` done by the world, and say then what it came to."""
+
+    job: str
+    ask: str = ""
+
+
 class Remind(Command, frozen=True, tag="desk.remind.v1"):
     job: str
 
@@ -155,9 +164,17 @@ class Reminded(Event, frozen=True, tag="desk.reminded.v1"):
     job: str
 
 
+class Inquired(Event, frozen=True, tag="desk.inquired.v1"):
+    job: str
+    ask: str
+
+
 class Reported(Event, frozen=True, tag="desk.reported.v1"):
+    """`ask` waits to hear it ("": nobody does)."""
+
     job: str
     came_to: str
+    ask: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, tag="desk.job"):
@@ -165,20 +182,29 @@ class Job(msgspec.Struct, frozen=True, tag="desk.job"):
     safety: Safety
 
 
+class CameTo(msgspec.Struct, frozen=True):
+    """What is said to who inquired."""
+
+    came_to: str
+
+
 class Open(msgspec.Struct, frozen=True):
     jobs: int = 0
+    asks: dict[str, str] = {}
 
 
-def _desk_decide(_: Open, command: Begin | Forget | Remind | Report) -> tuple[Event, ...]:
+def _desk_decide(state: Open, command: Begin | Inquire | Forget | Remind | Report) -> tuple[Event, ...]:
     match command:
         case Begin(job=job, safety=safety, remind_s=remind_s):
             return (Begun(job, safety, remind_s),)
+        case Inquire(job=job, ask=ask):
+            return (Inquired(job, ask),)
         case Forget(job=job):
             return (Forgotten(job),)
         case Remind(job=job):
             return (Reminded(job),)
         case Report(job=job, came_to=came_to):
-            return (Reported(job, came_to),)
+            return (Reported(job, came_to, state.asks.get(job, "")),)
         case _:
             assert_never(command)
 
@@ -186,9 +212,11 @@ def _desk_decide(_: Open, command: Begin | Forget | Remind | Report) -> tuple[Ev
 def _desk_evolve(state: Open, event: Event) -> Open:
     match event:
         case Begun():
-            return Open(state.jobs + 1)
-        case Reported():
-            return Open(state.jobs - 1)
+            return Open(state.jobs + 1, state.asks)
+        case Inquired(job=job, ask=ask):
+            return Open(state.jobs + 1, {**state.asks, job: ask})
+        case Reported(job=reported):
+            return Open(state.jobs - 1, {job: ask for job, ask in state.asks.items() if job != reported})
         case _:
             return state
 
@@ -198,6 +226,10 @@ def _desk_react(_: Open, event: Event) -> tuple[Reaction, ...]:
         case Begun(job=job, safety=safety, remind_s=remind_s):
             work = Effect("job", Job(job, safety), safety, job, JOB_S_MAX if safety == "idempotent" else None)
             return (Timer(job, remind_s, Remind(job)), work) if remind_s >= 0 else (work,)
+        case Inquired(job=job):
+            return (Effect("job", Job(job, "repeatable"), "repeatable"),)
+        case Reported(came_to=came_to, ask=ask) if ask:
+            return (Answer(ask, CameTo(came_to)),)
         case Forgotten(job=job):
             return (Cancel(job), CancelEffect(job))
         case _:
@@ -205,8 +237,9 @@ def _desk_react(_: Open, event: Event) -> tuple[Reaction, ...]:
 
 
 DESK = Kind(
-    "desk", (Begin, Forget, Remind, Report), (Begun, Forgotten, Reminded, Reported), lambda _: Open(), _desk_decide,
-    _desk_evolve, _desk_react, external=(Begin, Forget), state=Open,
+    "desk", (Begin, Inquire, Forget, Remind, Report), (Begun, Inquired, Forgotten, Reminded, Reported),
+    lambda _: Open(), _desk_decide, _desk_evolve, _desk_react, external=(Begin, Inquire, Forget), later=(Inquire,),
+    state=Open,
 )  # fmt: skip
 
 KINDS = {kind.name: kind for kind in (TALLY, RALLY, DESK)}

@@ -153,13 +153,13 @@ def test_order_and_number_of_sends() -> None:
 def test_effects_are_paid_once_where_the_provider_can_tell() -> None:
     desk = at("desk", "d")
     begun = (desk, Begun("j", "once", -1.0), "x")
-    good = log(begun, (desk, Reported("j", "r"), "desk/d@1.0:outcome"))
-    wants, paid = wanted(good, KINDS), Payment("demo", "desk/d@1.0", "once", 1, "w", 1.0)
+    good = log(begun, (desk, Reported("j", "r"), "desk/d@1.0:j:outcome"))
+    wants, paid = wanted(good, KINDS), Payment("demo", "desk/d@1.0:j", "once", 1, "w", 1.0)
     assert not check_effects(good, wants, [paid])
     assert "done once, and was paid for 2 times" in check_effects(good, wants, [paid, replace(paid, attempt=2)])[0]
     assert "paid 2 times in its attempt 1" in check_effects(good, wants, [paid, paid])[1]
     assert "came to 0 outcomes" in check_effects(good[:1], wants, [paid])[0]
-    assert not check_effects(good[:1], wants, [paid], frozenset(("desk/d@1.0",)))
+    assert not check_effects(good[:1], wants, [paid], frozenset(("desk/d@1.0:j",)))
     assert "nobody wanted it" in check_effects(good, wants, [paid, replace(paid, key="desk/d@7.0")])[0]
 
 

@@ -5,7 +5,7 @@ from random import Random
 import anyio
 
 from actors.runtime.simulated import Publisher, World
-from tests.simulation.kinds import Add, Begin, Forget, Serve, at
+from tests.simulation.kinds import Add, Begin, Forget, Inquire, Serve, at
 
 SENDERS = 4
 COMMANDS_EACH_MIN, COMMANDS_EACH_MAX = 6, 14
@@ -30,7 +30,7 @@ async def _send(publisher: Publisher, chance: Random) -> None:
 
 async def _one(publisher: Publisher, chance: Random, n: int, waiting: anyio.abc.TaskGroup) -> None:
     tally = at("tally", f"t{chance.randrange(TALLIES)}")
-    match chance.randrange(10):
+    match chance.randrange(11):
         case 0 | 1:
             await publisher.insist(tally, Add(chance.choice((1, 1, 2, 5, 0, -1))))
         case 2 | 3:
@@ -46,7 +46,13 @@ async def _one(publisher: Publisher, chance: Random, n: int, waiting: anyio.abc.
             names = chance.sample(range(RALLIES), chance.randint(1, 2))
             serve = Serve(tuple(f"r{name}" for name in names), chance.randint(1, 3), chance.randint(0, 4))
             waiting.start_soon(publisher.insist, at("rally", f"r{chance.randrange(RALLIES)}"), serve)
-        case 8 | 9:
+        case 8:
+            desk, inquire = at("desk", f"d{chance.randrange(DESKS)}"), Inquire(f"{publisher.name}-inquiry-{n}")
+            if chance.random() < 0.7:
+                waiting.start_soon(publisher.insist, desk, inquire)
+            else:
+                waiting.start_soon(publisher.ask, desk, inquire, chance.choice((0.3, 4.0)))
+        case 9 | 10:
             await _job(publisher, chance, n, waiting)
         case _:
             pass

@@ -38,7 +38,7 @@ from tests.torture.payments import Payment
 from tests.torture.publishers import Told
 
 QUIET_EVERY_S = 0.2
-ASK_SLACK_S = 2.0  # What this process itself may be late in noticing, beside all that runs on the machine.
+ASK_SLACK_S = 5.0  # What this process itself may be late in noticing, beside all that runs on the machine.
 PAGE_S_MAX = 3.0
 ENDED = tag_of(Ended)
 

@@ -149,7 +149,7 @@ async def test_a_tool_there_is_not_says_which_there_are() -> None:
 def test_when_every_attempt_broke_the_role_hears_of_it() -> None:
     back = give_up(CALL, work(), "OSError: " + "x" * 9_000)
     assert (back.call, back.status) == ("tools/t1@3", "failed")
-    assert "scan broke" in back.summary
+    assert "scan did not end well" in back.summary
     assert len(back.summary) == SUMMARY_LENGTH_MAX
 
 

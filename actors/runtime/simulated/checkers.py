@@ -13,7 +13,7 @@ from actors.runtime.simulated.seen import RUNTIME, Acquired, Asked, Group, Paid,
 from actors.runtime.simulated.wants import Wanted, check_effects, check_sends, wanted
 from eventstore.store import InboxRow, Recorded
 from protocol.message import tag_of
-from protocol.reply import BUSY
+from protocol.reply import BUSY, CANCELLED, EXPIRED
 from protocol.runtime import ActorRetried, CommandQuarantined
 from protocol.subjects import Address, partition_of
 
@@ -112,7 +112,9 @@ def _settled(inbox: Iterable[InboxRow]) -> dict[tuple[str, str], InboxRow]:
 def _told(each: Sent, found: Sequence[Group], row: InboxRow | None) -> list[str]:
     wrong: list[str] = []
     answers = [reply for reply in each.replies if reply.code != BUSY]
-    said = [reply for reply in answers if reply.outcome != PARKED]
+    # An ask that is answered later may end without an answer, though its command was accepted.
+    ended = (EXPIRED, CANCELLED) if row is not None and row.outcome == "accepted" else ()
+    said = [reply for reply in answers if reply.outcome != PARKED and reply.code not in ended]
     outcomes = sorted({reply.outcome for reply in said})
     if len(outcomes) > 1:
         wrong.append(f"{each.sender} was told of {each.id}: {' and '.join(outcomes)}")
@@ -130,9 +132,12 @@ def _told(each: Sent, found: Sequence[Group], row: InboxRow | None) -> list[str]
     # What waited for a parked actor is decided later, and so is what broke it when an operator has it tried again.
     if events and row is not None and row.outcome not in ("accepted", PARKED, "quarantined"):
         wrong.append(f"{each.id} was {row.outcome}, and caused {events} events")
-    for reply in said:
-        if reply.outcome == "accepted" and reply.position and found and reply.position != found[0].first:
-            wrong.append(f"{each.sender} was told position {reply.position} for {each.id}, it is {found[0].first}")
+    if found:
+        wrong += [
+            f"{each.sender} was told position {reply.position} for {each.id}, it is {found[0].first}"
+            for reply in said
+            if reply.outcome == "accepted" and reply.position not in (0, found[0].first)
+        ]
     return wrong
 
 

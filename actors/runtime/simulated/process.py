@@ -138,7 +138,7 @@ class Life:
             return
         self.alive = False
         self._trace.note(f"{self.name} is killed at step {self.steps}")
-        self._way.unheard(self.name, "commit")
+        self._way.unheard(self.name, "commit", lost=True)
         self.thaw()
         self.bus.hang_up()
         self._way.loop.create_task(self._bury(), context=self._way.context)

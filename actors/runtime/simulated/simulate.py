@@ -167,10 +167,10 @@ async def _judge(outcome: Outcome, world: World, heard: frozenset[str]) -> None:
 def _cursors(world: World) -> list[str]:
     """Every partition was let go, and its cursor stands at a message of the stream there is, or at none that is left.
 
-    Where a call may have come too late, neither is promised: the next owner waits, and reads again what is known.
+    Where an answer of the store's was lost, neither is promised: the next owner waits, and reads again what is known.
     """
     wrong: list[str] = []
-    if world.calls_unheard:
+    if world.calls_lost:
         return wrong
     for partition, row in sorted(world.tables.partitions.items()):
         there = world.broker.witness_at(row.cursor)

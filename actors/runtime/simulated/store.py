@@ -45,8 +45,9 @@ class Way(Protocol):
         """A call has been carried out."""
         ...
 
-    def unheard(self, who: str, call: str) -> None:
-        """A call was carried out, and whoever made it was not told what came of it."""
+    def unheard(self, who: str, call: str, lost: bool) -> None:
+        """A call was carried out, and whoever made it was not told what came of it: the answer was `lost`, or nobody
+        waited for it any more."""
         ...
 
 
@@ -117,9 +118,9 @@ class FaultyStore:
         await anyio.sleep(chance.uniform(DELAY_S_MIN, faults.call_s))
         lost = fate < faults.store_before + faults.store_late + faults.store_after
         if answer.done():
-            way.unheard(self._name, path)
+            way.unheard(self._name, path, lost=late)
         elif lost or way.store_away or way.loop.time() < self._whole.cut_until:
-            way.unheard(self._name, path)
+            way.unheard(self._name, path, lost=True)
             _fail(answer, f"{path}: the connection broke before the answer")
         else:
             answer.set_result(result)

@@ -55,7 +55,7 @@ class World:
         self.ledger: list[Acquired | Wrote] = []
         self.settled_by: dict[str, str] = {}  # The process that settled each command.
         self.deaf: set[str] = set()  # Processes that were killed, or did not hear what came of a commit.
-        self.calls_unheard = 0
+        self.calls_lost = 0
         self.store_away = False
         self.tables = Tables(now=self.now)
         self.store = make_store(self.now, self.tables)
@@ -128,9 +128,9 @@ class World:
             case _:
                 pass
 
-    def unheard(self, who: str, call: str) -> None:
+    def unheard(self, who: str, call: str, lost: bool) -> None:
         """A call was carried out, and whoever made it was not told."""
-        self.calls_unheard += 1
+        self.calls_lost += lost
         if call == "commit":
             self.deaf.add(who)
 

@@ -183,8 +183,8 @@ async def _message(store: EventStore, project: str, added: router.Added) -> Chat
             assert_never(added)
 
 
-def give_up(_: EffectCall, work: router.CompletionWork, error: str) -> router.RecordAnswer:
-    return router.RecordAnswer(work.role, work.turn, error=f"no completion after {ATTEMPTS_MAX} attempts: {error}")
+def give_up(call: EffectCall, work: router.CompletionWork, error: str) -> router.RecordAnswer:
+    return router.RecordAnswer(work.role, work.turn, error=f"no completion (attempt {call.attempt}): {error}")
 
 
 def performer(ports: Ports) -> Performer:

@@ -159,10 +159,10 @@ def _short(fact: tools.Fact) -> tools.Fact:
     return fact[:FACT_LENGTH_MAX] if isinstance(fact, str) else fact
 
 
-def give_up(_: EffectCall, work: tools.ToolWork, error: str) -> tools.RecordReturn:
-    """Every attempt broke: the role hears so and goes on without."""
+def give_up(call: EffectCall, work: tools.ToolWork, error: str) -> tools.RecordReturn:
+    """No attempt came to anything, or none is wanted any more: the role hears so and goes on without."""
     return tools.RecordReturn(
-        work.call, "failed", f"{work.tool} broke {ATTEMPTS_MAX} times: {error}"[:SUMMARY_LENGTH_MAX]
+        work.call, "failed", f"{work.tool} did not end well (attempt {call.attempt}): {error}"[:SUMMARY_LENGTH_MAX]
     )
 
 

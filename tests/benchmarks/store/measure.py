@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from time import perf_counter
@@ -35,7 +34,11 @@ async def measure(arguments: Sequence[str] = ()) -> dict[str, Any]:
     """On uvloop where it is installed, all lanes alike; in a thread of its own, whatever the caller runs on."""
     options = _parser().parse_args(arguments)
     there = find_spec("uvloop") is not None
-    found = await anyio.to_thread.run_sync(partial(anyio.run, _measure, options, backend_options={"use_uvloop": there}))
+
+    def run() -> dict[str, Any]:
+        return anyio.run(_measure, options, backend_options={"use_uvloop": there})
+
+    found = await anyio.to_thread.run_sync(run)
     loop = f"uvloop {version('uvloop')}" if there else "asyncio"
     found["figures"]["event_loop"] = {"value": loop, "unit": "version"}
     return found
