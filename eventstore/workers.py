@@ -23,11 +23,13 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A partition with an owner. `expires_in_s` is negative when its lease is over."""
+    """A partition with an owner, and the epoch that began when it was taken. `expires_in_s` is negative when its lease
+    is over."""
 
     partition: int
     owner: UUID
     expires_in_s: float
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

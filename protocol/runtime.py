@@ -20,8 +20,8 @@ class CommandQuarantined(Event, frozen=True, tag="runtime.quarantined.v1", omit_
 
 
 class ActorRetried(Event, frozen=True, tag="runtime.retried.v1", omit_defaults=True):
-    """A parked actor goes on: the command `id`, which had broken it, is decided again, and then what waited for it. What
-    is sent again of that has this event as its cause. `late`: also what had a deadline that has passed. `by` is who
+    """A parked actor goes on: the command `id`, which had broken it, is decided again, then what waited for it. What is
+    sent again of that has this event as its cause. `late`: also what had a deadline that has passed. `by` is who
     had it so, as a pseudonymous id ("": not said)."""
 
     kind: str

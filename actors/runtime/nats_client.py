@@ -1,5 +1,6 @@
 """A connection to NATS that outlives its server's bad hours and reads whatever the server lets pass."""
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -38,9 +39,13 @@ class TolerantClient(Client):
         """Closed for good, also when the connection breaks while nats-py says what it still had to say."""
         try:
             await super().close()
-        except OSError:
+        except (OSError, asyncio.CancelledError) as error:
             if self._transport is not None:
                 self._transport.close()
+            # What nats-py waits for there may be cancelled with a task of its own, and that says nothing to ours. Let
+            # out, it would end every task beside us without a word.
+            if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+                raise
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         super()._remove_sub(sid, max_msgs)

@@ -168,6 +168,7 @@ class Ownership:
 
     async def _balance(self, roster: Roster) -> float:
         """Take what is free, or let go of what is too much; how long to rest until the next look."""
+        self.lose(self._outdated(roster))
         share = self._share(roster)
         if len(self.held) < share:
             taken = {h.partition for h in roster.holdings if h.owner != self.worker.id and h.expires_in_s > 0}
@@ -179,6 +180,12 @@ class Ownership:
                 return RENEW_AGAIN_S
         ends = [h.expires_in_s for h in roster.holdings if h.owner != self.worker.id]
         return max(EXPIRY_MARGIN_S, min([RENEW_EVERY_S, *(end + EXPIRY_MARGIN_S for end in ends)]))
+
+    def _outdated(self, roster: Roster) -> list[int]:
+        """Partitions that are this process's under another epoch than it knows: an acquisition that was given up as
+        unanswered has happened after the one that was made instead."""
+        mine = {h.partition: h.epoch for h in roster.holdings if h.owner == self.worker.id}
+        return [p for p, held in self.held.items() if mine.get(p, held.epoch) != held.epoch]
 
     def _share(self, roster: Roster) -> int:
         """How many partitions are this process's: as many as everybody's, the first ones in order one more."""

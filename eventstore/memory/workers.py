@@ -25,7 +25,7 @@ class MemoryWorkers:
         now = self._now()
         workers = sorted((w for w, until in self._tables.workers.values() if until > now), key=lambda w: w.id)
         holdings = (
-            Holding(id_, row.owner, (row.expires_at - now).total_seconds())
+            Holding(id_, row.owner, (row.expires_at - now).total_seconds(), row.epoch)
             for id_, row in sorted(self._tables.partitions.items())
             if row.owner is not None and row.expires_at is not None
         )

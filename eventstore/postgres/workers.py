@@ -24,7 +24,7 @@ class PostgresWorkers:
         holdings = await self._run.rows("held_partitions")
         return Roster(
             tuple(Worker(r["id"], r["alone"], tuple(r["effects"]), r["host"], r["pid"]) for r in workers),
-            tuple(Holding(r["id"], r["owner"], r["expires_in_s"]) for r in holdings),
+            tuple(Holding(r["id"], r["owner"], r["expires_in_s"], r["epoch"]) for r in holdings),
         )
 
     async def leave(self, *workers: UUID) -> None:

@@ -1,2 +1,2 @@
-select id, owner, extract(epoch from expires_at - clock_timestamp())::float8 as expires_in_s
+select id, owner, epoch, extract(epoch from expires_at - clock_timestamp())::float8 as expires_in_s
 from partitions where owner is not null order by id

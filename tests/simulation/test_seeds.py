@@ -18,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS_SMALL = rounds(500, 20_000)
 SEEDS_COMPANY = rounds(6, 500)
 
-# Each found something that was wrong; what it was. Faults and commands are drawn otherwise when kinds of them are added,
-# so a seed may come to test something else; what it found has a test of its own as well.
+# Each found something that was wrong; what it was. Faults and commands are drawn otherwise when kinds of them are
+# added, so a seed may come to test something else; what it found has a test of its own as well.
 FOUND = {
     539: "who stopped while it acquired partitions left them to nobody until their leases were over",
     174: "a command repeated faster than it was told to be known kept its neighbours from being decided",
+    7040: "an acquisition that happened late left a process with an epoch that was over, and cursors that never moved",
 }
 
 

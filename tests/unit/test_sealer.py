@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from actors.runtime.mailboxes import from_message
 from actors.runtime.sealing import Sealer
@@ -106,7 +107,7 @@ async def test_what_is_refused_on_its_way_in_leaves_no_words(pending: Pending, c
     trace = msgspec.json.decode(passed.body)
     assert trace["withheld_bytes"] == len(pending.body)
     assert trace["fingerprint"] == await vault.keyring(store).fingerprint("demo", pending.body)
-    assert MARK not in repr(replace(passed, address=pending.address))
+    assert MARK not in repr(structs.replace(passed, address=pending.address))
     assert not [key for key in await store.keys.listed("demo") if code != "unknown"]
 
 
