@@ -105,6 +105,8 @@ class Torture:
     async def settle(self) -> None:
         """Heal everything, have all that was sent answered, and wait until nothing is under way."""
         await self.breaker.heal()
+        if self.load.ended.is_set():  # A cancellation that is nobody's ends a task group without a word.
+            self.trouble.append("the senders ended by themselves")
         self.load.stop()
 
 

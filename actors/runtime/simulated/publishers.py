@@ -19,7 +19,9 @@ from protocol.message import Command
 from protocol.reply import BUSY, Reply
 from protocol.subjects import Address, command_subject
 
-INSIST_EVERY_S = 0.7
+INSIST_FIRST_S = 0.7  # Until a command is sent again, and longer each time:
+INSIST_LONGER = 1.5  # who repeats faster than the road carries only makes it longer.
+INSIST_S_MAX = 6.0
 GIVES_UP_AT_S = 150.0  # Of virtual time: everything has worked again for most of that.
 LATE_S_MAX = 30.0  # How long after its deadline an asker still listens: an answer by then is late, none is a loss.
 
@@ -76,11 +78,13 @@ class Publisher:
     async def insist(self, to: Address, command: Command | bytes, id: str = "") -> Published:
         """Send it until it is answered by more than "busy", or it is GIVES_UP_AT_S."""
         published = self._new(to, command, id, insisted=True)
+        wait_s = INSIST_FIRST_S
         with anyio.move_on_after(max(0.0, GIVES_UP_AT_S - anyio.current_time())):
             while not published.outcome:
                 self._send(published, self._heard_at(published))
-                with anyio.move_on_after(INSIST_EVERY_S):
+                with anyio.move_on_after(wait_s):
                     await self._heard(published)
+                wait_s = min(wait_s * INSIST_LONGER, INSIST_S_MAX)
         published.ended_s = self._broker.loop.time()
         return published
 
