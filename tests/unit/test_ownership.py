@@ -179,6 +179,16 @@ async def test_the_one_in_its_folder_waits_for_no_forerunner_and_takes_nothing_f
     assert [w.id for w in (await office.store.workers.roster()).workers] == [joined.worker.id, follower.worker.id]
 
 
+async def test_an_acquisition_that_happened_late_is_noticed_by_its_epoch(office: Office) -> None:
+    """It was given up as unanswered, made again, and then came after all: renewals alone would never show it."""
+    mine = office.process(1)
+    async with office.running(mine):
+        known = mine.held[2].epoch
+        await office.store.acquire([2], mine.worker.id, module.LEASE_TTL_S, takeover=False)
+        await office.until(lambda: 2 in mine.held and mine.held[2].epoch > known + 1)
+        await mine.valid(PARTITIONS, dict(mine.held))
+
+
 async def test_a_lost_partition_costs_that_partition_only(office: Office) -> None:
     mine = office.process(1)
     lost: list[int] = []
