@@ -16,15 +16,17 @@ def repo(tmp_path: Path) -> Path:
 
 
 def test_a_run_survives_the_killing_and_the_leaving_of_workers(troupe: Troupe, repo: Path) -> None:
-    with troupe.started("demo", str(repo), "--json") as demo, troupe.started("worker", "--effects", "tool") as leaving:
-        leaving.wait_for("Joined.")
-        with troupe.started("worker") as killed:
-            killed.wait_for("Joined.")
-            demo.wait_for("completed in")
-            killed.kill()
-        leaving.process.terminate()
-        code, _, err = leaving.finish()
-        assert (code, "Traceback" in err) == (130, False)
+    with troupe.started("demo", str(repo), "--json") as demo:
+        demo.wait_for("orchestrator")  # The company runs, and the task with it.
+        with troupe.started("worker", "--effects", "tool") as leaving:
+            leaving.wait_for("Joined.")
+            with troupe.started("worker") as killed:
+                killed.wait_for("Joined.")
+                demo.wait_for("completed in")
+                killed.kill()
+            leaving.process.terminate()
+            code, _, err = leaving.finish()
+            assert (code, "Traceback" in err) == (130, False)
         code, out, err = demo.finish()
     assert code == 0, err
     check_finished(json.loads(out), [], troupe.replay())

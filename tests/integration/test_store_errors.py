@@ -319,7 +319,8 @@ async def test_a_migration_behind_a_stuck_one_gives_up_in_time(database: str, mo
     try:
         async with stuck.transaction():
             await stuck.execute("select pg_advisory_xact_lock($1)", migrate._LOCK)  # pyright: ignore[reportPrivateUsage]
-            with anyio.fail_after(WAIT_S), pytest.raises(LogLocked, match=r"up to date.*nothing was changed; another process migrates"):
+            said = r"up to date.*nothing was changed; another process migrates"
+            with anyio.fail_after(WAIT_S), pytest.raises(LogLocked, match=said):
                 await opened(database)
         await opened(database)
     finally:
