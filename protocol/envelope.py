@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import msgspec
 
+from protocol.trace import parse
+
 INBOX_PREFIX = "_INBOX."  # Replies go to inboxes only: a reply header must not be able to address a command subject.
 HEADER_LENGTH_MAX = 512
 PRIORITIES = ("urgent", "high", "medium", "low")  # The best first.
@@ -30,7 +32,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `outbox` marks a copy of an outbox row: a doorbell, whose truth is the row. `deadline`: a command is not run after
     it, and an ask ends with it. `priority` is one of PRIORITIES. Commands of one `sender` to one actor keep their
-    order.
+    order. A `traceparent` that is none, and a `tracestate` that cannot be passed on, are read as absent (trace.py).
     """
 
     id: str = ""
@@ -44,6 +46,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     sender: str = ""
     traceparent: str = ""
     outbox: str = ""
+    tracestate: str = ""
 
 
 _NAMES = {
@@ -58,6 +61,7 @@ _NAMES = {
     "sender": "Troupe-Sender",
     "traceparent": "traceparent",
     "outbox": "Troupe-Outbox",
+    "tracestate": "tracestate",
 }
 
 
@@ -72,10 +76,10 @@ def to_headers(envelope: Envelope, type_: str = "", subject: str = "") -> dict[s
         headers["ce-type"] = type_
     if subject:
         headers["ce-subject"] = subject
-    for field, name in _NAMES.items():
-        value: str = getattr(envelope, field)
-        if value:
-            headers[name] = value
+    # Only those that are not absent, in half the time that a look at each takes.
+    named: dict[str, str] = msgspec.to_builtins(envelope)
+    for field, value in named.items():
+        headers[_NAMES[field]] = value
     return headers
 
 
@@ -89,6 +93,8 @@ def from_headers(headers: Mapping[str, str] | None) -> Envelope:
         field = _FIELDS.get(name) or _FIELDS.get(name.lower())
         if field is not None:
             fields[field] = value.strip()
+    if "traceparent" in fields or "tracestate" in fields:
+        _read_trace(fields)
     try:
         for field, value in fields.items():
             if value:
@@ -97,6 +103,15 @@ def from_headers(headers: Mapping[str, str] | None) -> Envelope:
         reply_to = fields.get("reply_to", "")
         raise BadHeader(str(error), reply_to if _INBOX.fullmatch(reply_to) else "") from error
     return Envelope(**fields)
+
+
+def _read_trace(fields: dict[str, str]) -> None:
+    """Leave what can be passed on: a bad trace never makes a message a bad one."""
+    found = parse(fields.pop("traceparent", ""), fields.pop("tracestate", ""))
+    if found is not None:
+        fields["traceparent"] = found.traceparent
+        if found.state:
+            fields["tracestate"] = found.state
 
 
 def _check(field: str, value: str) -> None:
