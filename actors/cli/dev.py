@@ -8,7 +8,7 @@ from actors.cli import output
 from actors.cli.exits import Exit
 from actors.cli.options import HERE, THINKING, ModelChoice, Place
 from actors.cli.running import execute
-from actors.host import Company, company
+from actors.host import Company, Settings, company
 
 TOKEN_FILE = "nats-token"  # noqa: S105 - a file's name
 PASSWORD_FILE = "postgres-password"  # noqa: S105
@@ -23,16 +23,17 @@ def dev(*, ephemeral: bool = False, place: Place = HERE, thinking: ModelChoice =
         Keep everything in a temporary folder and remove it at the end.
     """
     settings = place.settings(thinking, ephemeral=ephemeral)
+    return execute(lambda: in_foreground(settings))
 
-    async def work() -> int:
-        async with company(settings) as running:
-            for name, value in addresses(running):
-                output.say(f"{name:<12} {value}")
-            output.note("Ready. Ctrl-C drains, and stops what was started here.")
-            await anyio.sleep_forever()
-        return Exit.OK
 
-    return execute(work)
+async def in_foreground(settings: Settings) -> int:
+    """Run that company until this is cancelled, and say where it can be reached."""
+    async with company(settings) as running:
+        for name, value in addresses(running):
+            output.say(f"{name:<12} {value}")
+        output.note("Ready. Ctrl-C drains, and stops what was started here.")
+        await anyio.sleep_forever()
+    return Exit.OK
 
 
 def addresses(running: Company) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 from anyio import to_thread
@@ -10,9 +11,11 @@ from cyclopts import App, Parameter
 
 from actors import casting
 from actors.cli import output
+from actors.cli.compare import WHOLE, Span, compare
 from actors.cli.desk import state_folder
+from actors.cli.dev import in_foreground
 from actors.cli.exits import Exit, Stop
-from actors.cli.options import HERE, AsJson, Place
+from actors.cli.options import HERE, THINKING, AsJson, ModelChoice, Place
 from actors.cli.running import execute
 from actors.embedded.errors import EmbeddedError
 from actors.embedded.folder import StateFolder
@@ -25,52 +28,81 @@ from actors.runtime.nats_mirror import NatsEvents
 from actors.runtime.nats_taps import remove_taps
 from actors.runtime.ports import BusUnavailable
 from actors.runtime.reenact import CannotReenact, Reenacted, reenact
+from actors.runtime.replays import forget_consumers
 from actors.services.tools.catalogue import CATALOGUE
 from eventstore.forking import Fork
 from eventstore.store import NoSuchLog, StoreError, StoreUnavailable
 from protocol.envelope import format_time
 
-app = App(name="fork", help="Make a fork of the log at any position; list forks, drop one.")
+app = App(
+    name="fork", help="Make a fork of the log at any position, or decide its commands again; list forks, drop one."
+)
 
 
 @app.default
 def fork(
     *,
-    position: Annotated[int, Parameter(name="--at")],
+    position: Annotated[int | None, Parameter(name="--at")] = None,
     name: str | None = None,
     live_effects: bool = False,
+    opened: Annotated[bool, Parameter(name="--open", negative=())] = False,
+    compared: Annotated[bool, Parameter(name="--compare", negative=())] = False,
+    span: Span = WHOLE,
     as_json: AsJson = False,
     place: Place = HERE,
+    thinking: ModelChoice = THINKING,
 ) -> int:
     """Make a log of its own of everything up to a position, with what was under way then.
 
-    A company on the fork (`troupe dev --schema NAME`) goes on from there: effects are answered with what they came to
-    in the original, and nothing in the world is touched. The original is not changed, and may run meanwhile.
+    A company on the fork (--open, or `troupe dev --schema NAME`) goes on from there: effects are answered with what
+    they came to in the original, and nothing in the world is touched. The original is not changed, and may run.
+
+    With --compare nothing is made: the commands of the log are decided again with the code that is installed here, and
+    each decision that differs is named; exit code 5 when one does.
 
     Parameters
     ----------
     position
-        The last position that is in the fork.
+        The last position that is in the fork. With --compare: the same as --from the next one.
     name
         What it is called: lower-case letters, digits and _ (default: from the log and the position).
     live_effects
         Perform what nothing is recorded for: it may cost money and touch files, as in any company.
+    opened
+        Run the company on the fork until Ctrl-C; the fork is made if it is not there.
+    compared
+        Decide commands again instead: those of --from to --to, --since to --until, of --kind.
     """
-    settings = place.settings()
+    settings = place.settings(thinking)
+    if compared:
+        if opened or name or live_effects:
+            raise Stop(Exit.USAGE, "--compare makes no fork: leave --open, --name and --live-effects away")
+        return compare(settings, span, position, as_json)
+    if position is None or span != WHOLE:
+        raise Stop(Exit.USAGE, "say where to fork with --at POSITION; a range and a --kind are for --compare")
     called = name or f"{settings.schema}_at_{position}"
 
     async def work() -> int:
-        kinds = casting.kinds(load_playbooks(tools=CATALOGUE.keys()))
-        async with reader(settings, views=False) as (log, _):
-            with _refusals(Exit.USAGE):
-                async with log.forks.creating(position, called, live_effects) as draft:
-                    again = await reenact(draft, kinds)
-        if live_effects:
-            await to_thread.run_sync(_copy_workspaces, settings, called)
-        output.data(_row(draft.fork)) if as_json else _tell(draft.fork, again)
-        return Exit.OK
+        await _make(settings, position, called, live_effects, as_json, opened)
+        return await in_foreground(replace(settings, schema=called)) if opened else Exit.OK
 
     return execute(work)
+
+
+async def _make(settings: Settings, position: int, called: str, live: bool, as_json: bool, again: bool) -> None:
+    """Make that fork and say so. `again`: one that is there and is the same will do."""
+    kinds = casting.kinds(load_playbooks(tools=CATALOGUE.keys()))
+    async with reader(settings, views=False) as (log, _):
+        for there in await log.forks.listed() if again else ():
+            if (there.name, there.origin, there.position, there.live) == (called, settings.schema, position, live):
+                output.note(f"{called} is there already, and is taken as it is.")
+                return
+        with _refusals(Exit.USAGE):
+            async with log.forks.creating(position, called, live) as draft:
+                reenacted = await reenact(draft, kinds)
+    if live:
+        await to_thread.run_sync(_copy_workspaces, settings, called)
+    output.data(_row(draft.fork)) if as_json else _tell(draft.fork, reenacted)
 
 
 @app.command(name="list")
@@ -141,6 +173,7 @@ async def _forget_road(settings: Settings, name: str) -> None:
         async with NatsBus.open(url, servers.nats_token, root_of(name), FORK_STREAM_BYTES_MAX, anew=True) as bus:
             await bus.remove_stream()
             await remove_taps(bus)
+            await forget_consumers(bus.client, bus.root)
         trimming = Trimming(settings.mirror.age_s, settings.mirror.bytes_max)
         to = (settings.mirror.nats_url, "") if settings.mirror.nats_url else (url, servers.nats_token)
         async with NatsEvents.open(*to, root_of(name), trimming) as events:

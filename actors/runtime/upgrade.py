@@ -15,30 +15,26 @@ several at a time, a page at a time; what was sent is kept on disk (recovered.py
 states and by the number of diverging actors.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from random import Random
-from typing import Any
 
-import anyio
 import msgspec
 
+from actors.runtime.following import Otherwise, cause_differs, pending_differs
 from actors.runtime.kind import Kinds
 from actors.runtime.mailboxes import CANCEL
 from actors.runtime.recovered import Recovered
-from actors.runtime.reenact import NOBODYS, PAGE_EVENTS
-from actors.runtime.relive import FIRST_EVENT, Life, Redecided, Unlivable, place_of, redecided
+from actors.runtime.reenact import PAGE_EVENTS
+from actors.runtime.relive import FIRST_EVENT, Life, Redecided, Unlivable, redecided
+from actors.runtime.walk import Walk, recover
 from eventstore.effects import DEADLINE, WITHDRAW
 from eventstore.histories import FIRST, PENDING_CLASSES, PendingClass, PendingWork
-from eventstore.store import EventStore, NewEffect, NewSend, Recorded
+from eventstore.store import EventStore, Recorded
 from protocol.codec import Malformed
 from protocol.subjects import Address
 
-READERS_MAX = 8  # Histories that are read at a time.
-STREAMS_MAX = 500  # Of one page.
 PENDING_MAX = 500  # Of one page.
 DIVERGING_MAX = 10_000  # Actors that are named; beyond it they are only counted.
-SAMPLE_SEED = 0  # The same log and the same N are the same sample.
 
 Works = Mapping[str, type[msgspec.Struct]]
 
@@ -75,65 +71,17 @@ class UpgradeCheck:
 
     def __init__(self, store: EventStore, kinds: Kinds, works: Works, kind: str = "", sample: int = 0) -> None:
         self._store, self._kinds, self._works = store, kinds, works
-        self._kind, self._sample = kind, sample
-        self._sampled: list[Address] | None = None
+        self._kind, self._walk = kind, Walk(store, sample)
         self.checked = Checked()
 
     async def run(self) -> Checked:
         """StoreUnavailable when the log cannot be read."""
-        if self._sample:
-            self._sampled = await self._sampled_streams()
         with Recovered.opened() as recovered:
-            await self._each(lambda address: self._live(address, recovered))
-            await self._each(lambda address: self._redecide(address, recovered))
+            await self._walk.each(lambda address: self._live(address, recovered))
+            await self._walk.each(lambda address: self._redecide(address, recovered))
             for what in PENDING_CLASSES:
                 await self._pending(what, recovered)
         return self.checked
-
-    # Which histories.
-
-    async def _each(self, look: Callable[[Address], Coroutine[Any, Any, None]]) -> None:
-        """Look at every history, READERS_MAX at a time."""
-        giving, taking = anyio.create_memory_object_stream[Address](READERS_MAX)
-
-        async def read() -> None:
-            async with taking.clone() as addresses:
-                async for address in addresses:
-                    await look(address)
-
-        try:
-            async with anyio.create_task_group() as group, giving, taking:
-                for _ in range(READERS_MAX):
-                    group.start_soon(read)
-                async for address in self._streams():
-                    await giving.send(address)
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-
-    async def _streams(self) -> AsyncIterator[Address]:
-        if self._sampled is not None:
-            for address in self._sampled:
-                yield address
-            return
-        number = 0
-        while page := await self._store.streams(number, STREAMS_MAX):
-            for stream in page:
-                if stream.fenced and stream.address.kind not in NOBODYS:
-                    yield stream.address
-            number = page[-1].number
-
-    async def _sampled_streams(self) -> list[Address]:
-        """So many of each kind, each with the same chance."""
-        chance, seen = Random(SAMPLE_SEED), dict[str, int]()  # noqa: S311 - a sample, no secret
-        kept: dict[str, list[Address]] = {}
-        async for address in self._streams():
-            some = kept.setdefault(address.kind, [])
-            seen[address.kind] = seen.get(address.kind, 0) + 1
-            if len(some) < self._sample:
-                some.append(address)
-            elif (place := chance.randrange(seen[address.kind])) < self._sample:
-                some[place] = address
-        return [address for some in kept.values() for address in some]
 
     # What they come to.
 
@@ -143,24 +91,12 @@ class UpgradeCheck:
         if kind is None:
             self._diverges(Divergence(address, FIRST_EVENT, "the kind", address.kind, "there is none of that name"))
             return
-        life = Life(kind, address)
         self.checked.actors += self._meant(address)
-        while page := await self._store.read_stream(address, life.version, PAGE_EVENTS):
-            sends: list[NewSend] = []
-            effects: list[NewEffect] = []
-            try:
-                for recorded in page:
-                    wanted = life.live(recorded)
-                    sends.extend(what for what in wanted if isinstance(what, NewSend))
-                    effects.extend(what for what in wanted if isinstance(what, NewEffect))
-            except Unlivable as error:
-                self._diverges(Divergence(address, error.version, error.what, error.expected, error.now))
-                return
-            recovered.add_sends(address.project, sends)
-            recovered.add_effects(address.project, effects)
-            self.checked.events += len(page) * self._meant(address)
-        recovered.add_timers(address, life.timers.values())
-        recovered.walked(address, life.version)
+        try:
+            async for events in recover(self._store, kind, address, recovered):
+                self.checked.events += events * self._meant(address)
+        except Unlivable as error:
+            self._diverges(Divergence(address, error.version, error.what, error.expected, error.now))
 
     async def _redecide(self, address: Address, recovered: Recovered) -> None:
         """Every command of which the bytes are to be had, on the state before it."""
@@ -198,19 +134,11 @@ class UpgradeCheck:
 
     def _compare_cause(self, recorded: Recorded, recovered: Recovered) -> None:
         """A send or an effect that happened is one that `react` still comes to."""
-        place = place_of(recorded.address.project, recorded.causation)
-        if place is None or (recovered.version_of(place.sender) or 0) < place.version:
-            return
-        if place.effect:
-            if recovered.effect(recorded.address.project, place.effect) is None:
-                what = f"react: the effect {place.effect}"
-                self._diverges(Divergence(place.sender, place.version, what, "it is wanted", "it is not"))
-            return
-        send = recovered.send(recorded.address.project, recorded.causation)
-        if send is None or send.to != recorded.address:
-            now = "none" if send is None else f"one to {send.to}"
-            what = f"react: the send {recorded.causation}"
-            self._diverges(Divergence(place.sender, place.version, what, f"one to {recorded.address}", now))
+        self._differs(cause_differs(recorded.address, recorded.causation, recovered))
+
+    def _differs(self, found: Otherwise | None) -> None:
+        if found is not None:
+            self._diverges(Divergence(found.sender, found.version, found.what, found.expected, found.now))
 
     # What is under way.
 
@@ -223,7 +151,7 @@ class UpgradeCheck:
                     wrong = self._unreadable(work)
                     if wrong is not None:
                         self._diverges(Divergence(work.address, 0, f"{what} {work.key}", *wrong))
-                await self._compare_pending(work, recovered)
+                self._differs(await pending_differs(work, recovered, self._store))
             place = page[-1].place
 
     def _unreadable(self, work: PendingWork) -> tuple[str, str] | None:
@@ -254,37 +182,6 @@ class UpgradeCheck:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return work.type, f"its performer cannot read the work: {error}"
         return None
-
-    async def _compare_pending(self, work: PendingWork, recovered: Recovered) -> None:
-        """What waits is what `react` still comes to."""
-        if work.what == "timer":
-            await self._compare_timer(work, recovered)
-            return
-        place = place_of(work.address.project, work.key, of_effect=work.what == "effect")
-        if work.what == "parked" or place is None or (place.effect and work.what == "send"):
-            return
-        if (recovered.version_of(place.sender) or 0) < place.version:
-            return
-        if work.what == "effect":
-            now = recovered.effect(work.address.project, work.key)
-            same = now == (work.type, work.body)
-        else:
-            send = recovered.send(work.address.project, work.key)
-            now = send and (send.type, send.body)
-            same = send is not None and (send.to, send.type, send.body) == (work.address, work.type, work.body)
-        if not same:
-            shown = "none" if now is None else now[0] if now[0] != work.type else "another content or receiver"
-            what = f"react: the {work.what} {work.key}"
-            self._diverges(Divergence(place.sender, place.version, what, f"{work.type} for {work.address}", shown))
-
-    async def _compare_timer(self, work: PendingWork, recovered: Recovered) -> None:
-        version = recovered.version_of(work.address)
-        if version is None or (await self._store.stream(work.address)).version != version:
-            return
-        timer = recovered.timer(work.address, work.key)
-        if timer is None or (timer.type, timer.body) != (work.type, work.body):
-            now = "none" if timer is None else timer.type if timer.type != work.type else "another content"
-            self._diverges(Divergence(work.address, version, f"react: the timer {work.key}", work.type, now))
 
     def _meant(self, address: Address) -> bool:
         return not self._kind or address.kind == self._kind
