@@ -37,7 +37,8 @@ class TaskRow(msgspec.Struct, frozen=True):
 
 class RoleRow(msgspec.Struct, frozen=True):
     """One role of a task. `needs` are the roles it waits for, `activity` what it does now, `errors` its failed
-    tool runs and completions; `seconds` is from assignment to delivery (None before)."""
+    tool runs and completions; `seconds` is from assignment to delivery (None before). `blocked_by` are those of `needs`
+    that a waiting role still waits for, `blocks` the roles that wait for this one."""
 
     role: str
     status: RoleStatus
@@ -55,6 +56,8 @@ class RoleRow(msgspec.Struct, frozen=True):
     delivered_at: datetime | None
     seconds: float | None
     summary: str
+    blocked_by: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
 
 
 class ArtifactRow(msgspec.Struct, frozen=True):
@@ -90,8 +93,26 @@ class TaskDetail(msgspec.Struct, frozen=True):
     event_counts: dict[str, int]
 
 
+class HistoryLine(msgspec.Struct, frozen=True):
+    """What one event was for its task (the words are those of projections/task_history.py). `event` is its reference
+    ("tools/t1@3"), `causation` what it was caused by; `role` may also be the kind of another actor of the task."""
+
+    happened: str
+    role: str
+    agent: str
+    detail: str
+    event: str
+    causation: str
+    position: int
+    at: datetime
+
+
 class AgentRow(msgspec.Struct, frozen=True):
-    """One agent. `load` is in_flight / max_concurrent; `success_rate` is None before anything has finished."""
+    """One agent. `load` is in_flight / max_concurrent; `success_rate` and `average_seconds` (from engagement to end)
+    are None before anything has finished. `queue_depth`: requests for its role that wait since all its agents are full.
+    `errors`: failed tool runs and completions. `cost_micros` are millionths of a US dollar by list price, of the
+    `priced` completions only. `parked`: roles it is at work on that cannot go on; `uptime`: the share of the time since
+    it was first heard of without one (None: no time has passed)."""
 
     project: str
     agent: str
@@ -107,6 +128,16 @@ class AgentRow(msgspec.Struct, frozen=True):
     last_seen_at: datetime
     last_seen_position: int
     status: Literal["idle", "working"]
+    queue_depth: int = 0
+    average_seconds: float | None = None
+    errors: int = 0
+    completions: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    priced: int = 0
+    cost_micros: int = 0
+    parked: int = 0
+    uptime: float | None = None
 
 
 class EngagementRow(msgspec.Struct, frozen=True):
@@ -125,8 +156,8 @@ class EngagementRow(msgspec.Struct, frozen=True):
 
 class UsageRow(msgspec.Struct, frozen=True):
     """Completions that are the same in all that is told apart; what is not is None. `errors` are completions given
-    up, which have neither provider nor model (""). `cost_micros` are millionths of a US dollar by list price, of the
-    `priced` requests only."""
+    up, their provider and model those that were asked ("": the log does not say). `cost_micros` are millionths of a US
+    dollar by list price, of the `priced` requests only."""
 
     day: date | None
     role: str | None
@@ -139,6 +170,33 @@ class UsageRow(msgspec.Struct, frozen=True):
     tokens_out: int
     priced: int
     cost_micros: int
+
+
+class ModelRow(msgspec.Struct, frozen=True):
+    """How one model has done. `completions` came back, `failures` were given up ("" and "": the log does not say whom
+    they asked); `success_rate` is of both. `latency_s` is the average time to a completion and `latency_max_s` the
+    longest, of the `measured` ones only. `asked_tools` completions called a tool, `tool_calls` in all. `deliveries` are
+    of roles that the model had answered, `delivered` the completed ones. A rate or average of nothing is None.
+    `cost_micros` are millionths of a US dollar by list price, of the `priced` completions only."""
+
+    provider: str
+    model: str
+    completions: int
+    failures: int
+    success_rate: float | None
+    tokens_in: int
+    tokens_out: int
+    priced: int
+    cost_micros: int
+    measured: int
+    latency_s: float | None
+    latency_max_s: float | None
+    asked_tools: int
+    asked_tools_rate: float | None
+    tool_calls: int
+    deliveries: int
+    delivered: int
+    delivered_rate: float | None
 
 
 class AgentDetail(msgspec.Struct, frozen=True):
@@ -191,3 +249,18 @@ class TaskHealth(msgspec.Struct, frozen=True):
     head_position: int
     view_position: int
     elapsed_s: float
+
+
+class StandingRow(msgspec.Struct, frozen=True):
+    """How a view does: what it has yet to fold, in events and as the age of the first of them; the streams it leaves
+    out; and the last comparison with a fold aside (None: never, of this build). `<view>.next` is a build beside."""
+
+    name: str
+    version: int
+    position: int
+    lag_events: int
+    lag_s: float
+    quarantined: int
+    verified_at: datetime | None
+    verified_position: int | None
+    verified_differences: int | None

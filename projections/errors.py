@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from eventstore.store import StoreUnavailable
+from protocol.query import Fault
 
 # Nothing is wrong with what was asked: the same again later succeeds. A deadlock or a plan that another process made
 # stale by swapping a view belongs here too.
@@ -41,6 +42,7 @@ class PoisonEvent(ProjectionError):
         self.position = position
         self.reference = reference
         self.type = type_
+        self.reason = reason
 
 
 class NewerView(ProjectionError):
@@ -57,6 +59,22 @@ class ViewMissing(ProjectionError):
 
 class ViewBehind(ProjectionError):
     """The view did not reach the asked position in time."""
+
+
+class QueryBehind(ViewBehind):
+    """A query waited for a position in vain. The view stands at `position` (None: it is not there in this version)."""
+
+    def __init__(self, message: str, position: int | None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class BadQuery(ProjectionError):
+    """A query that cannot be answered whatever the view holds; `fault` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
 
 
 @asynccontextmanager

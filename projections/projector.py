@@ -1,53 +1,51 @@
 """Folds the log into views. One task a view; they neither wait for nor stop each other.
 
-A page of events becomes rows, and the view's checkpoint moves, in one transaction: whatever is killed, an event is
-folded exactly once. The checkpoint moves first and only from where this projector believes it is, so of two projectors
-one gets the page and the other reads on from there. An event that cannot be folded stops its view right before it, as
-PoisonEvent: nothing is skipped. An unreachable database is waited for.
+A page of events becomes rows, and the view's checkpoint moves, in one transaction (folding.py): whatever is killed, an
+event is folded exactly once. Of two projectors one gets a page and the other reads on from there. An event that cannot
+be folded stops its view right before it, as PoisonEvent, or has its stream left out and listed, as the view says:
+nothing is skipped without a word. An unreachable database is waited for.
 """
 
 import re
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
-import asyncpg
 import structlog
 
-from eventstore.store import Log, Recorded, StoreError, StoreUnavailable
+from eventstore.store import Log, StoreError, StoreUnavailable
 from projections import tables
-from projections.errors import PoisonEvent, ProjectionError, ViewAhead
-from projections.statement import Statement, sql
+from projections.errors import ProjectionError, ViewAhead
+from projections.folding import Folding, Overtaken
+from projections.pages import Pages
 from projections.tables import Pool, Target
 from projections.view import View
 
-PAGE_EVENTS_MAX = 500  # One transaction's worth: a reader of the view waits for at most this much at the row locks.
+PAGE_EVENTS_MAX = 1_000  # One transaction's worth.
 WAIT_S = 5.0  # A lost wake-up delays a view by at most this.
+PAUSE_S = 0.05  # Between two pages of a view that has caught up: many small commits share a transaction.
 RETRY_DELAY_S_MIN = 0.1
 RETRY_DELAY_S_MAX = 5.0
 SWAP_ROUNDS_MAX = 1_000  # Rounds a rebuild may run after an older version that is still being folded.
 _NAME = re.compile(r"[a-z][a-z_]{0,15}")  # With a schema of 41 and "_next_" this fits PostgreSQL's 63 bytes.
 
+Build = Callable[[View, Target], Awaitable[None]]
+"""Folds a build beside up to about the head in a quicker way than page after page (ranges.py)."""
+
 _log = structlog.get_logger("troupe.projector")
-
-
-class _Overtaken(Exception):
-    """The checkpoint is not where this projector left it: another one is at work."""
-
-
-class _CannotFold(Exception):
-    """Somewhere in these events is one the view cannot fold; the message says why."""
 
 
 class Projector:
     """Keeps `views` up with the log. `failures` holds the error of each view that had to stop, by its name.
 
     `pool` is on the same database and search path as the log (PostgresStore.pool). Give each view once. At most
-    `page_events` are folded in one transaction.
+    `page_events` are folded in one transaction. `build`: see Build.
     """
 
-    def __init__(self, log: Log, pool: Pool, views: Sequence[View], page_events: int = PAGE_EVENTS_MAX) -> None:
-        names = [view.NAME for view in views]
+    def __init__(
+        self, log: Log, pool: Pool, views: Sequence[View], page_events: int = PAGE_EVENTS_MAX,
+        build: Build | None = None,
+    ) -> None:  # fmt: skip
+        names = [view.name for view in views]
         if len(set(names)) != len(names):
             raise ValueError(f"two views share a name: {', '.join(names)}")
         for name in names:
@@ -56,8 +54,9 @@ class Projector:
         self._source = log
         self._pool = pool
         self._views = tuple(views)
-        self._page_events = page_events
-        self._targets: dict[str, Target] = {}
+        self._pages = Pages(log, page_events)
+        self._build = build
+        self._folding: dict[str, Folding] = {}
         self.failures: dict[str, ProjectionError] = {}
 
     async def run(self) -> None:
@@ -69,11 +68,24 @@ class Projector:
     async def catch_up(self) -> int:
         """Fold every view up to the log's present end and return that position (at a stopped company, before reading).
 
-        Raises the first ProjectionError, and StoreUnavailable when the database is out of reach.
+        Raises the error of the first view that has one, once the others are there: a ProjectionError, or
+        StoreUnavailable when the database is out of reach.
         """
         head = await self._source.head()
+        failed: dict[str, StoreError | ProjectionError] = {}
+
+        async def advance(view: View) -> None:
+            try:
+                await self._advance(view, upto=head)
+            except (StoreError, ProjectionError) as error:
+                failed[view.name] = error
+
+        async with anyio.create_task_group() as group:  # Side by side, so that they read and decode each page once.
+            for view in self._views:
+                group.start_soon(advance, view)
         for view in self._views:
-            await self._advance(view, upto=head)
+            if view.name in failed:
+                raise failed[view.name]
         return head
 
     async def _follow(self, view: View) -> None:
@@ -81,92 +93,56 @@ class Projector:
         while True:
             try:
                 position = await self._advance(view)
-                await self._source.wait_beyond(position, WAIT_S)
+                await anyio.sleep(PAUSE_S)
+                await self._pages.beyond(position, WAIT_S)
                 delay_s = RETRY_DELAY_S_MIN
             except StoreUnavailable as error:
-                _log.warning("view.waiting", view=view.NAME, retry_in_s=delay_s, error=str(error))
+                _log.warning("view.waiting", view=view.name, retry_in_s=delay_s, error=str(error))
                 await anyio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RETRY_DELAY_S_MAX)
             except (ProjectionError, StoreError) as error:
-                failure = error if isinstance(error, ProjectionError) else ProjectionError(f"{view.NAME}: {error}")
-                self.failures[view.NAME] = failure
-                _log.error("view.stopped", view=view.NAME, kind=type(error).__name__, error=str(error))
+                failure = error if isinstance(error, ProjectionError) else ProjectionError(f"{view.name}: {error}")
+                self.failures[view.name] = failure
+                _log.error("view.stopped", view=view.name, kind=type(error).__name__, error=str(error))
                 return
 
     async def _advance(self, view: View, upto: int | None = None) -> int:
-        """Fold until nothing is left (up to `upto`); the position reached. A version being built is swapped in then."""
+        """Fold until nothing is left (up to `upto`); the position reached. A build beside is swapped in then."""
         rounds = 0
         while True:
-            target = self._targets.pop(view.NAME, None) or await self._target(view)
+            # Kept only after a page went well: whatever else happened, the database says where to go on.
+            folding = self._folding.pop(view.name, None) or await self._begin(view)
+            building = folding.target.building
             try:
-                target = await self._fold_all(view, target, None if target.building else upto)
-            except _Overtaken:
+                await self._fold_all(folding, None if building else upto)
+            except Overtaken:
                 continue  # Somebody else moved the view on, so this ends where the log ends.
-            if not target.building:
-                self._targets[view.NAME] = target
-                return target.position
+            if not building:
+                self._folding[view.name] = folding
+                return folding.target.position
             if await tables.swap(self._pool, view):
-                _log.info("view.rebuilt", view=view.NAME, version=view.VERSION, position=target.position)
+                _log.info("view.rebuilt", view=view.name, version=view.version, position=folding.target.position)
             elif (rounds := rounds + 1) > SWAP_ROUNDS_MAX:
                 raise ProjectionError(
-                    f"version {view.VERSION} of the view {view.NAME} reached position {target.position} and cannot "
-                    "overtake the served version: stop the programs of the older version and start again"
+                    f"version {view.version} of the view {view.name} reached position {folding.target.position} and "
+                    "cannot overtake the served version: stop the programs of the older version and start again"
                 )
 
-    async def _target(self, view: View) -> Target:
+    async def _begin(self, view: View) -> Folding:
         target = await tables.prepare(self._pool, view)
         head = await self._source.head()
         if target.position > head:
             raise ViewAhead(
-                f"the view {view.NAME} stands at position {target.position}, the log ends at {head}: the log was "
+                f"the view {view.name} stands at position {target.position}, the log ends at {head}: the log was "
                 "restored to an earlier state or lost; restore both from one backup"
             )
         if target.building and target.position == 0:
-            _log.info("view.rebuilding", view=view.NAME, version=view.VERSION, events=head)
-        return target
+            _log.info("view.rebuilding", view=view.name, version=view.version, events=head)
+        if target.building and self._build is not None:
+            await self._build(view, target)
+            target = await tables.prepare(self._pool, view)
+        return await Folding.begin(self._pool, view, target)
 
-    async def _fold_all(self, view: View, target: Target, upto: int | None) -> Target:
-        while page := await self._source.read(target.position, self._page_events, upto):
-            try:
-                target = await self._fold(view, target, page)
-            except _CannotFold:
-                target = await self._fold_singly(view, target, page)
-        return target
-
-    async def _fold_singly(self, view: View, target: Target, page: Sequence[Recorded]) -> Target:
-        """One event a transaction: what comes before the poisonous event is folded, and the event is known by name."""
-        for recorded in page:
-            try:
-                target = await self._fold(view, target, [recorded])
-            except _CannotFold as error:
-                raise PoisonEvent(
-                    view.NAME, recorded.position, recorded.reference, recorded.type, str(error)
-                ) from error.__cause__
-        return target
-
-    async def _fold(self, view: View, target: Target, page: Sequence[Recorded]) -> Target:
-        """Rows and checkpoint of these events in one transaction; the target at its new position."""
-        statements = _project(view, page)
-        position = page[-1].position
-        try:
-            async with tables.transaction(self._pool, f"fold the view {view.NAME}") as connection:
-                await connection.execute(f"set local search_path to {target.search_path}")
-                moved = await connection.execute(
-                    sql("advance_view"), target.row, target.version, target.position, position
-                )
-                if moved != "UPDATE 1":
-                    raise _Overtaken
-                # Neighbours of one name go together: a round trip for them all, in their order.
-                for name, group in groupby(statements, key=lambda statement: statement.name):
-                    await connection.executemany(sql(name), [statement.bound for statement in group])
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # Only the kind and the first line: details may quote the event's content.
-            raise _CannotFold(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
-        return Target(target.row, target.version, position, target.search_path, target.building)
-
-
-def _project(view: View, page: Sequence[Recorded]) -> list[Statement]:
-    try:
-        return [statement for recorded in page for statement in view.project(recorded)]
-    except Exception as error:  # Whatever a view raises, it is about an event of this page, which is then named.
-        raise _CannotFold(f"{type(error).__name__}: {error}") from error
+    async def _fold_all(self, folding: Folding, upto: int | None) -> None:
+        while page := await self._pages.after(folding.target.position, upto):
+            await folding.take(page)

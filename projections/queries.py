@@ -14,33 +14,64 @@ import asyncpg
 import msgspec
 
 from eventstore.store import Log, StoreError
-from projections import agent_board, event_counts, task_board, usage
-from projections.errors import ViewBehind, ViewMissing
-from projections.rows import (
+from projections import (
+    agent_board,
+    artifacts,
+    dead_letters,
+    decisions,
+    event_counts,
+    memory_stats,
+    model_performance,
+    task_board,
+    task_history,
+    timeline,
+    tool_runs,
+    usage,
+)
+from projections.answers import (
     AgentDetail,
     AgentRow,
     ArtifactRow,
     DeliveredArtifact,
     EngagementRow,
     EventCountRow,
+    HistoryLine,
+    ModelRow,
     RoleHealth,
     RoleRow,
+    StandingRow,
     TaskDetail,
     TaskHealth,
     TaskRow,
     UsageRow,
     ViewRow,
 )
+from projections.errors import ViewBehind, ViewMissing
 from projections.statement import sql
 from projections.tables import Connection, Pool, transaction
 from projections.view import View
 
-VIEWS: tuple[View, ...] = (task_board, agent_board, usage, event_counts)  # The views the company keeps.
+VIEWS: tuple[View, ...] = (  # The views the company keeps.
+    task_board.VIEW,
+    task_history.VIEW,
+    agent_board.VIEW,
+    artifacts.VIEW,
+    decisions.VIEW,
+    timeline.VIEW,
+    usage.VIEW,
+    model_performance.VIEW,
+    tool_runs.VIEW,
+    memory_stats.VIEW,
+    dead_letters.VIEW,
+    event_counts.VIEW,
+)
 TASKS_MAX = 100  # Rows of one list of tasks, newest first.
+HISTORY_LINES_MAX = 1_000
 AGENTS_MAX = 1_000
 ENGAGEMENTS_MAX = 50  # Rows of one agent's work, the latest.
 ARTIFACTS_MAX = 200
 USAGE_ROWS_MAX = 10_000
+MODELS_MAX = 1_000
 EVENT_COUNTS_MAX = 10_000
 VIEW_WAIT_S = 10.0
 POLL_S_MIN = 0.01
@@ -70,16 +101,23 @@ class Queries:
         async with self._snapshot() as snapshot:
             return await _detail(snapshot, project, task)
 
-    async def agents(self, project: str, limit: int = AGENTS_MAX) -> list[AgentRow]:
-        """The project's agents by name, at most `limit`."""
+    async def task_history(
+        self, project: str, task: str, after: int = 0, limit: int = HISTORY_LINES_MAX
+    ) -> list[HistoryLine]:
+        """What happened in a task, in order, behind the position `after`, at most `limit` lines."""
         async with self._snapshot() as snapshot:
-            return await _read(snapshot, AgentRow, "list_agents", project, limit)
+            return await _read(snapshot, HistoryLine, "list_task_history", project, task, after, limit)
+
+    async def agents(self, project: str, limit: int = AGENTS_MAX, at: datetime | None = None) -> list[AgentRow]:
+        """The project's agents by name, at most `limit`, their uptime as of `at` (None: now)."""
+        async with self._snapshot() as snapshot:
+            return await _read(snapshot, AgentRow, "list_agents", project, None, limit, at)
 
     async def agent(self, project: str, agent: str, limit: int = ENGAGEMENTS_MAX) -> AgentDetail | None:
         """One agent with at most `limit` of its engagements, and its use of language models by day and model, or
         None."""
         async with self._snapshot() as snapshot:
-            rows = await _read(snapshot, AgentRow, "show_agent", project, agent)
+            rows = await _read(snapshot, AgentRow, "list_agents", project, agent, 1, None)
             if not rows:
                 return None
             work = await _read(snapshot, EngagementRow, "list_agent_engagements", project, agent, limit)
@@ -110,6 +148,11 @@ class Queries:
         async with self._snapshot() as snapshot:
             return await _usage(snapshot, project, apart, since, until)
 
+    async def models(self, project: str, since: date | None = None, until: date | None = None) -> list[ModelRow]:
+        """How each language model of the project has done from day to day (UTC, both included), by its name."""
+        async with self._snapshot() as snapshot:
+            return await _read(snapshot, ModelRow, "list_model_performance", project, since, until, MODELS_MAX)
+
     async def log_counts(self, project: str, kind: str | None = None) -> list[EventCountRow]:
         """How many events of each type the project has (of one kind of stream), by kind and type."""
         async with self._snapshot() as snapshot:
@@ -128,12 +171,17 @@ class Queries:
         if detail is None:
             return None
         # After the snapshot: so the views can never seem to be ahead of the log.
-        return _health(detail, min(positions[view.NAME] for view in VIEWS), await self._source.head(), at)
+        return _health(detail, min(positions[view.name] for view in VIEWS), await self._source.head(), at)
 
     async def views(self) -> list[ViewRow]:
         """Where every view stands, by name."""
         async with self._snapshot() as snapshot:
             return await _read(snapshot, ViewRow, "list_views")
+
+    async def standing(self) -> list[StandingRow]:
+        """How every view does, by name: lag, quarantined streams, last verification."""
+        async with self._snapshot() as snapshot:
+            return await _read(snapshot, StandingRow, "list_standing")
 
     async def at_least(
         self, position: int, views: Sequence[View] = VIEWS, timeout_s: float = VIEW_WAIT_S
@@ -143,7 +191,7 @@ class Queries:
         with anyio.move_on_after(timeout_s):
             while True:
                 versions = {(row.name, row.version): row.position for row in await self.views()}
-                standing = {view.NAME: versions.get((view.NAME, view.VERSION), -1) for view in views}
+                standing = {view.name: versions.get((view.name, view.version), -1) for view in views}
                 if all(reached >= position for reached in standing.values()):
                     return standing
                 await anyio.sleep(pause_s)

@@ -24,20 +24,17 @@ import anyio
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from actors.runtime.chance import any_chance, new_uuid, spread
-from actors.runtime.mirrored import IN_FLIGHT_MAX, EventsStream, Extent, Misplaced, Trimming, mirrored
+from actors.runtime.chance import any_chance, spread
+from actors.runtime.leading import Leader
+from actors.runtime.mirrored import IN_FLIGHT_MAX, EventsStream, Extent, Misplaced, Trimming, mirrored, trace_key
 from actors.runtime.ports import BusUnavailable, Clock
 from eventstore.store import EventStore, Recorded, StoreError
 
 LEASE = "mirror"
-LEASE_TTL_S = 15.0
-RENEW_EVERY_S = LEASE_TTL_S / 3
-STAND_BY_S_MIN = 0.05  # A lease that has just ended is looked at again after that.
 PAGE_EVENTS = 200  # An event has up to half a MiB.
 LOOK_EVERY_S = 30.0  # How often an idle mirror looks whether its stream is still there.
 RETRY_FIRST_S = 0.1
 RETRY_S_MAX = 5.0
-GIVE_BACK_S_MAX = 2.0
 MESSAGE_OVERHEAD_BYTES = 600  # Headers, subject and the broker's own record of a message, about.
 
 logger = structlog.get_logger("mirror")
@@ -81,68 +78,20 @@ class Mirror:
         self._trimming, self._clock = trimming, clock
         self._metrics = metrics or MirrorMetrics()
         self._chance = chance or any_chance()
-        self._me = new_uuid(self._chance)
-        self._until = 0.0
         self._position = 0  # Up to where the stream is known to have the log,
         self._looked_at = 0.0  # and when that was looked at.
 
     async def run(self) -> None:
         """Until cancelled. Outages are waited out; whatever else goes wrong is logged, and tried again."""
-        delay_s = RETRY_FIRST_S
-        while True:
-            try:
-                await self._stand_by()
-                delay_s = RETRY_FIRST_S
-                await self._lead()
-            except StoreError as error:
-                logger.warning("mirror.waits", error=str(error))
-                await anyio.sleep(spread(self._chance, delay_s))
-                delay_s = min(delay_s * 2, RETRY_S_MAX)
-
-    async def _stand_by(self) -> None:
-        """Return with the lease."""
-        while True:
-            asked_at = anyio.current_time()
-            lease = await self._store.leases.take(LEASE, self._me, LEASE_TTL_S)
-            if lease.owner == self._me:
-                self._until = asked_at + LEASE_TTL_S
-                return
-            await anyio.sleep(min(max(lease.expires_in_s, STAND_BY_S_MIN), RENEW_EVERY_S))
+        await Leader(self._store.leases, LEASE, self._lead, self._chance).run()
 
     async def _lead(self) -> None:
-        logger.info("mirror.leads")
         self._metrics.leading.set(1)
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._serve)
-                await self._renew()
-                group.cancel_scope.cancel()
+            await self._serve()
         finally:
             self._metrics.leading.set(0)
             self._metrics.lag.set(0)
-            with anyio.move_on_after(GIVE_BACK_S_MAX, shield=True):
-                await self._give_back()
-
-    async def _renew(self) -> None:
-        """Return when the lease is lost, or could not be extended in time."""
-        while anyio.current_time() < self._until:
-            await anyio.sleep(RENEW_EVERY_S)
-            asked_at = anyio.current_time()
-            try:
-                lease = await self._store.leases.take(LEASE, self._me, LEASE_TTL_S)
-            except StoreError as error:
-                logger.warning("mirror.lease_waits", error=str(error))
-                continue
-            if lease.owner != self._me:
-                break
-            self._until = asked_at + LEASE_TTL_S
-        logger.info("mirror.lease_lost")
-
-    async def _give_back(self) -> None:
-        try:
-            await self._store.leases.give_back(LEASE, self._me)
-        except StoreError as error:
-            logger.warning("mirror.lease_stays", error=str(error))
 
     async def _serve(self) -> None:
         delay_s = RETRY_FIRST_S
@@ -174,8 +123,9 @@ class Mirror:
                 await self._store.wait_beyond(self._position, LOOK_EVERY_S)
 
     async def _put(self, stream: EventsStream, page: Sequence[Recorded]) -> None:
+        given = await self._store.traces.given([trace_key(event) for event in page])
         try:
-            await stream.put([mirrored(event, self._root) for event in page])
+            await stream.put([mirrored(event, self._root, given.get(trace_key(event), "")) for event in page])
         except Misplaced as error:
             logger.warning("mirror.misplaced", after=self._position, error=str(error))
             await self._align(stream)

@@ -3,7 +3,7 @@ create table event_counts (
     kind text not null,                         -- of the stream
     type text not null,
     events bigint not null,
-    last_at timestamptz not null,               -- the time the last event carries
-    last_position bigint not null,
+    position bigint not null,                   -- the last of them
+    at timestamptz not null,
     primary key (project, kind, type)
 );

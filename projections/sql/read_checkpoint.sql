@@ -1,1 +1,1 @@
-select version, position from views where name = $1 for update
+select version, build, position from views where name = $1 for update

@@ -17,9 +17,12 @@ create table tasks (
     events bigint not null default 0,           -- every event the task caused, in whatever stream
     quarantined integer not null default 0,     -- commands of the task whose turn broke
     position bigint not null,                   -- the last event the task caused
+    at timestamptz not null,
     primary key (project, task)
 );
 create index tasks_newest on tasks (project, submitted_position desc);
+create index tasks_by_time on tasks (project, submitted_at desc);
+create index tasks_by_status on tasks (project, status, submitted_at desc);
 
 create table task_roles (
     project text not null,
@@ -41,8 +44,13 @@ create table task_roles (
     delivered_at timestamptz,
     seconds double precision generated always as (extract(epoch from delivered_at - assigned_at)) stored,
     summary text not null default '',
+    position bigint not null,
+    at timestamptz not null,
     primary key (project, task, role)
 );
+create index task_roles_newest on task_roles (project, at desc, position desc);
+create index task_roles_of_agent on task_roles (project, agent, at desc, position desc);
+create index task_roles_of_status on task_roles (project, status, at desc, position desc);
 
 create table task_artifacts (
     project text not null,
@@ -54,6 +62,7 @@ create table task_artifacts (
     sha256 text not null,
     size_bytes bigint not null,
     position bigint not null,                   -- the delivery
+    at timestamptz not null,
     primary key (project, task, role, path)
 );
 create index task_artifacts_newest on task_artifacts (project, position desc);
@@ -63,5 +72,7 @@ create table task_event_counts (
     task text not null,
     type text not null,
     events bigint not null,
+    position bigint not null,
+    at timestamptz not null,
     primary key (project, task, type)
 );

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from actors.embedded.servers import Servers
 from actors.mirroring import MirrorSettings, log_mirrored
-from actors.runtime import mirror, nats_client, nats_mirror
+from actors.runtime import leading, mirror, nats_client, nats_mirror
 from actors.runtime.mirror import LEASE, MirrorMetrics
 from actors.runtime.mirrored import Extent, Misplaced, Trimming, mirrored
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, utc_now
@@ -48,8 +48,8 @@ async def mirrors(servers: Servers) -> AsyncGenerator[Mirrors]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases that end soon."""
-    monkeypatch.setattr(mirror, "LEASE_TTL_S", 0.6)
-    monkeypatch.setattr(mirror, "RENEW_EVERY_S", 0.2)
+    monkeypatch.setattr(leading, "LEASE_TTL_S", 0.6)
+    monkeypatch.setattr(leading, "RENEW_EVERY_S", 0.2)
 
 
 async def test_the_stream_is_the_log_event_by_event_and_grows_with_it(mirrors: Mirrors, database: str) -> None:

@@ -2,9 +2,8 @@
 
 import random
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import anyio
 import asyncpg
@@ -13,14 +12,20 @@ import pytest_asyncio
 
 from eventstore.postgres.store import PostgresStore
 from eventstore.store import NewEvent, Recorded
-from projections import agent_board, event_counts, projector, statement, tables, task_board, usage
+from projections import agent_board, event_counts, statement, tables, task_board, usage
 from projections.errors import NewerView, PoisonEvent, ViewAhead, ViewBehind, ViewMissing
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
-from projections.statement import Statement
+from projections.rows import Rows
+from projections.table import Row, Table
+from projections.view import View
+from protocol.message import Event
 from protocol.subjects import Address
 from tests.kit.board_run import BEGIN, arbitrary_run, small_run
 from tests.kit.views import NEWER, SIGNAL_S, Gate, append, at_version, rebuilt, rows, running, standing
+
+BOARD = task_board.VIEW
+FOUR = (agent_board.VIEW, event_counts.VIEW, BOARD, usage.VIEW)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -144,7 +149,7 @@ async def test_a_projector_cancelled_inside_a_transaction_leaves_nothing_half_do
     # The checkpoint has moved inside the transaction and the rows wait behind this lock, when the cancellation comes.
     async with store.pool.acquire() as blocker, blocker.transaction():
         await blocker.execute("lock table task_roles in exclusive mode")
-        async with running(Projector(store, store.pool, [task_board])):
+        async with running(Projector(store, store.pool, [BOARD])):
             await until_blocked(store)
     assert await standing(store) == before
     assert [row.task for row in await Queries(store, store.pool).tasks("demo")] == ["t1"]
@@ -206,18 +211,19 @@ async def test_an_event_that_cannot_be_folded_stops_its_view_right_before_it(
     store: PostgresStore, poison: NewEvent
 ) -> None:
     await append(store, small_run())
-    position = await store.append(Address("demo", "presenter", "t2"), [poison])
+    position = await store.append(Address("demo", "presenter", "t1"), [poison])
+    (recorded,) = await store.read(position - 1, 1)
     head = await append(store, small_run(task="t3"))
-    keeper, queries = Projector(store, store.pool, VIEWS), Queries(store, store.pool)
+    keeper, queries = Projector(store, store.pool, FOUR), Queries(store, store.pool)
     async with running(keeper):
-        await queries.at_least(head, [agent_board, event_counts, usage], timeout_s=SIGNAL_S)
+        await queries.at_least(head, [agent_board.VIEW, event_counts.VIEW, usage.VIEW], timeout_s=SIGNAL_S)
         with anyio.fail_after(SIGNAL_S):
             while "task_board" not in keeper.failures:
                 await anyio.sleep(0.01)
     failure = keeper.failures["task_board"]
     assert isinstance(failure, PoisonEvent)
-    assert (failure.position, failure.reference, failure.type) == (position, "presenter/t2@1", poison.type)
-    assert f"position {position} (presenter/t2@1, {poison.type})" in str(failure)
+    assert (failure.position, failure.reference, failure.type) == (position, recorded.reference, poison.type)
+    assert f"position {position} ({recorded.reference}, {poison.type})" in str(failure)
     assert {row.name: row.position for row in await queries.views()} == {
         "agent_board": head,
         "event_counts": head,
@@ -226,71 +232,73 @@ async def test_an_event_that_cannot_be_folded_stops_its_view_right_before_it(
     }
     assert [row.task for row in await queries.tasks("demo")] == ["t1"]
     with pytest.raises(ViewBehind, match=f"task_board at {position - 1}"):
-        await queries.at_least(head, timeout_s=0.05)
+        await queries.at_least(head, FOUR, timeout_s=0.05)
 
 
 async def test_a_new_version_is_built_beside_the_old_one_which_stays_readable(store: PostgresStore) -> None:
     head = await append(store, small_run())
-    await Projector(store, store.pool, VIEWS).catch_up()
+    await Projector(store, store.pool, FOUR).catch_up()
     queries, gate = Queries(store, store.pool), Gate(store, pages=2)
-    before = await rows(store)
-    newer = [at_version(task_board, NEWER)]
+    before = await rows(store, FOUR)
+    served = {(view.name, view.version, head) for view in FOUR}
+    newer = [at_version(BOARD, NEWER)]
     async with running(Projector(gate, store.pool, newer, page_events=5)):
         await gate.reached.wait()
-        assert await rows(store) == before
-        assert {(row.name, row.version, row.position) for row in await queries.views()} == {
-            ("agent_board", 1, head), ("event_counts", 1, head), ("task_board", task_board.VERSION, head),
-            ("task_board.next", NEWER, 10), ("usage", 1, head),
-        }  # fmt: skip
+        assert await rows(store, FOUR) == before
+        standing = {(row.name, row.version, row.position) for row in await queries.views()}
+        assert standing == served | {("task_board.next", NEWER, 10)}
         with pytest.raises(ViewBehind, match="task_board not built in this version"):
             await queries.at_least(head, newer, timeout_s=0.05)
     # That builder was cancelled half way. The old version is still folded; the next builder goes on, and overtakes it.
     head = await append(store, small_run(task="t2"))
-    await Projector(store, store.pool, VIEWS).catch_up()
+    await Projector(store, store.pool, FOUR).catch_up()
     await Projector(store, store.pool, newer).catch_up()
     assert await queries.at_least(head, newer) == {"task_board": head}
     assert [row.name for row in await queries.views()] == ["agent_board", "event_counts", "task_board", "usage"]
-    along = await rows(store)
-    assert await rebuilt(store, version=NEWER + 1) == along
+    along = await rows(store, FOUR)
+    assert await rebuilt(store, FOUR, version=NEWER + 1) == along
     leftovers = await store.pool.fetchval("select count(*) from pg_namespace where nspname like 'troupe_next%'")
     assert leftovers == 0
 
 
 async def test_the_program_of_an_older_version_leaves_a_newer_view_alone(store: PostgresStore) -> None:
     await append(store, small_run())
-    old = Projector(store, store.pool, [task_board])
+    old = Projector(store, store.pool, [BOARD])
     await old.catch_up()
-    along = await rebuilt(store)
+    along = await rebuilt(store, [BOARD])
     await append(store, small_run(task="t2"))
-    with pytest.raises(NewerView, match=f"version {NEWER}, this program knows version {task_board.VERSION}"):
+    with pytest.raises(NewerView, match=f"version {NEWER}, this program knows version {BOARD.version}"):
         await old.catch_up()
-    assert await rows(store) == along
+    assert await rows(store, [BOARD]) == along
+
+
+class Number(Row, kw_only=True):
+    project: str
+    number: int
+
+
+NUMBERS = Table("numbers", Number, ("project", "number"))
+
+
+def numbered(recorded: Recorded, event: Event | None, rows: Rows) -> None:
+    rows.add(NUMBERS, Number(project=recorded.address.project, number=recorded.position))
 
 
 async def test_a_new_version_may_have_other_tables(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly the tables of the old version go, and nobody else's."""
     await append(store, small_run())
     await Projector(store, store.pool, VIEWS).catch_up()
-    texts = {
-        "numbers": "create table numbers (position bigint primary key)",
-        "number": "insert into numbers values ($1)",
-    }
+    table = (
+        "create table numbers (project text, number bigint, position bigint, at timestamptz, "
+        "primary key (project, number))"
+    )
 
-    def text(name: str) -> str:
-        return texts.get(name) or statement.sql(name)
+    def sql(name: str) -> str:
+        return table if name == "numbers" else statement.sql(name)
 
-    @dataclass(frozen=True)
-    class Numbers:
-        NAME: str = "task_board"
-        VERSION: int = NEWER
-        SCHEMA: str = "numbers"
-
-        def project(self, recorded: Recorded) -> Any:
-            yield Statement("number", (recorded.position,))
-
-    for module in (projector, tables):
-        monkeypatch.setattr(module, "sql", text)
-    head = await Projector(store, store.pool, [Numbers()]).catch_up()
+    monkeypatch.setattr(tables, "sql", sql)
+    numbers = View("task_board", NEWER, "numbers", (NUMBERS,), (), numbered, every=True)
+    head = await Projector(store, store.pool, [numbers]).catch_up()
     assert await store.pool.fetchval("select count(*) from numbers") == head
     assert await store.pool.fetchval("select count(*) from agents") > 0
     with pytest.raises(ViewMissing, match="start the company once"):

@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import anyio
 
@@ -17,34 +16,13 @@ from projections.view import View
 from protocol.subjects import Address
 from tests.kit.board_run import Happened
 
-TABLES = (
-    "tasks", "task_roles", "task_artifacts", "task_event_counts",
-    "agents", "agent_engagements",
-    "llm_usage", "llm_usage_agents",
-    "event_counts",
-)  # fmt: skip
-NEWER = 1 + max(view.VERSION for view in VIEWS)  # Than any view's version.
+NEWER = 1 + max(view.version for view in VIEWS)  # Than any view's version.
 SIGNAL_S = 20.0  # How long a test waits for something that must happen.
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A view at another version, with its rows as they are or changed."""
-
-    of: View
-    VERSION: int
-    SCHEMA: str
-
-    @property
-    def NAME(self) -> str:
-        return self.of.NAME
-
-    def project(self, recorded: Recorded) -> Any:
-        return self.of.project(recorded)
-
-
-def at_version(view: View, version: int) -> Variant:
-    return Variant(view, version, view.SCHEMA)
+def at_version(view: View, version: int) -> View:
+    """The view, its rows as they are, at another version."""
+    return replace(view, version=version)
 
 
 async def append(store: PostgresStore, run: Sequence[Happened]) -> int:
@@ -53,17 +31,18 @@ async def append(store: PostgresStore, run: Sequence[Happened]) -> int:
     return await store.head()
 
 
-async def rows(store: PostgresStore) -> dict[str, list[str]]:
-    """Every row of every view, as text, in an order of its own."""
+async def rows(store: PostgresStore, views: Sequence[View] = VIEWS) -> dict[str, list[str]]:
+    """Every row of the views, by table, as text, in an order of its own."""
+    tables = [table.name for view in views for table in view.tables]
     return {
-        table: sorted(str(dict(row)) for row in await store.pool.fetch(f"select * from {table}")) for table in TABLES
+        table: sorted(str(dict(row)) for row in await store.pool.fetch(f"select * from {table}")) for table in tables
     }
 
 
-async def rebuilt(store: PostgresStore, version: int = NEWER) -> dict[str, list[str]]:
+async def rebuilt(store: PostgresStore, views: Sequence[View] = VIEWS, version: int = NEWER) -> dict[str, list[str]]:
     """The rows of the same views folded from the beginning."""
-    await Projector(store, store.pool, [at_version(view, version) for view in VIEWS]).catch_up()
-    return await rows(store)
+    await Projector(store, store.pool, [at_version(view, version) for view in views]).catch_up()
+    return await rows(store, views)
 
 
 async def standing(store: PostgresStore) -> dict[str, int]:

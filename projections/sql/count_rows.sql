@@ -1,0 +1,2 @@
+-- of a table whose name is put in
+select count(*) from {table}

@@ -1,0 +1,1 @@
+delete from view_quarantines where view = $1

@@ -1,0 +1,1 @@
+delete from view_ranges where view = $1 returning number

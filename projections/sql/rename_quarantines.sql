@@ -1,0 +1,1 @@
+update view_quarantines set view = $2 where view = $1

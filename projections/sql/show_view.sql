@@ -1,0 +1,1 @@
+select version, build, position from views where name = $1
