@@ -98,6 +98,11 @@ def anchor_subject(log: str, root: str = ROOT) -> str:
     return f"{root}.anchor.{log}"
 
 
+def query_subject(view: str, root: str = ROOT) -> str:
+    """Where that view is asked (">": where any is)."""
+    return f"{root}.query.{view}"
+
+
 def parse_command_subject(subject: str, root: str = ROOT) -> Address:
     """`troupe.cmd.<project>.<kind>.<id>` as an Address, or BadSubject."""
     parts = subject.split(".")
