@@ -1,8 +1,7 @@
-"""The log as NDJSON, both ways, in bounded memory; without a filter every position is checked to be there."""
+"""The log again: as NDJSON, both ways, in bounded memory; without a filter every position is checked to be there."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -11,71 +10,66 @@ from cyclopts import Parameter
 from actors.cli import output
 from actors.cli.exits import Exit, Stop
 from actors.cli.opening import AsSealed, opener_of
-from actors.cli.options import Place
+from actors.cli.replaying.options import Onto, Where, Which
+from actors.cli.replaying.publish import publish
+from actors.cli.replaying.states import show_difference, show_state
 from actors.cli.running import execute
-from actors.host import reader
+from actors.host import Settings, reader
 from eventstore import reading
 from eventstore.store import Log, Recorded, Selection
-from protocol.envelope import BadHeader, format_time, parse_time
+from protocol.envelope import format_time
 
 PAGE_EVENTS = 200  # An event has up to half a MiB; a page has to fit into memory.
+EVERYTHING, NOWHERE, HERE = Which(), Onto(), Where()
 
 
 def replay(
     *,
-    first: Annotated[int, Parameter(name="--from")] = 1,
-    last: Annotated[int | None, Parameter(name="--to")] = None,
-    kind: str | None = None,
-    task: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    backward: bool = False,
-    follow: bool = False,
+    which: Which = EVERYTHING,
+    onto: Onto = NOWHERE,
+    where: Where = HERE,
     sealed: AsSealed = False,
-    place: Place = Place(),  # noqa: B008 - frozen
-    json: Annotated[bool, Parameter(negative=(), help="Changes nothing: the answer is always NDJSON.")] = False,
+    json: Annotated[
+        bool, Parameter(negative=(), help="The answer as JSON on one line. Events are NDJSON anyhow.")
+    ] = False,
 ) -> int:
     """Print every event of the log, one JSON object a line, in the order they were committed.
 
-    Personal text is opened where the master key is, and shown as [erased] once its subject was forgotten.
-
-    Parameters
-    ----------
-    first
-        The first position (they count from 1).
-    last
-        The last position; default: the last at the start.
-    kind
-        Only streams of that kind ("task", "tools", "architect").
-    task
-        Only what that task caused.
-    since
-        Only what the log took at that time or later ("2026-01-31T12:00:00Z").
-    until
-        Only what the log took before that time.
-    backward
-        The last event first.
-    follow
-        Go on with what is committed from now on, until Ctrl-C or --to.
+    Or publish them onto a NATS subject (--to-subject), or show what an actor was at any position (--state KIND ID).
+    Personal text is opened where the master key is, and shown as [erased] once its subject was forgotten; what is
+    published stays as it is stored.
     """
-    _check(first, last, follow, backward)
-    settings = place.settings()
+    settings = where.place.settings()
+    if where.whose is not None:
+        if which.chosen or onto.chosen:
+            raise Stop(Exit.USAGE, "--state KIND ID takes --at and --diff, and no other choice of events")
+        return _look(settings, where, where.whose, sealed, json)
     # Without --project all of the log: who audits must not overlook a tenant.
-    wanted = Selection(place.project, kind, None, None, task, _time("--since", since), _time("--until", until))
+    wanted = which.selection(where.project)
+    if onto.chosen:
+        onto.check(which.backward)
+        return execute(lambda: publish(settings, which, wanted, onto, pages, json))
 
     async def work() -> int:
         async with reader(settings, views=False) as (log, _):
             opener = opener_of(settings, log, sealed)
-            async for page in pages(log, first - 1, last, wanted, follow, backward):
+            async for page in pages(log, which.first - 1, which.last, wanted, which.follow, which.backward):
                 output.lines(line(recorded) for recorded in await opener.events(page))
         return opener.ended()
 
     return execute(work)
 
 
+def _look(settings: Settings, where: Where, whose: tuple[str, str], sealed: bool, as_json: bool) -> int:
+    at, positions = where.at, where.diff
+    if positions is not None:
+        return execute(lambda: show_difference(settings, whose, positions, sealed, as_json))
+    return execute(lambda: show_state(settings, whose, at, sealed, as_json))
+
+
 async def pages(
     log: Log, after: int, last: int | None, selection: Selection, follow: bool = False, backward: bool = False
-) -> AsyncIterator[Sequence[Recorded]]:
+) -> AsyncGenerator[Sequence[Recorded]]:
     """The selected events with `after < position <= last`, page by page.
 
     Stop(DIVERGENCE) at a gap, which can only be seen where everything is selected.
@@ -116,25 +110,9 @@ def line(recorded: Recorded) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _check(first: int, last: int | None, follow: bool, backward: bool) -> None:
-    if first < 1 or (last is not None and last < first):
-        raise Stop(Exit.USAGE, "positions count from 1, and --to must not be before --from")
-    if backward and follow:
-        raise Stop(Exit.USAGE, "--follow goes on with what comes last, --backward begins with it: choose one")
-
-
 def _check_next(expected: int, found: int) -> None:
     if found != expected:
         raise Stop(
             Exit.DIVERGENCE,
             f"position {expected} is missing from the log: restore it from a backup, and compare before going on",
         )
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_time(text, option)
-    except BadHeader as error:
-        raise Stop(Exit.USAGE, str(error)) from error
