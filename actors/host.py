@@ -19,6 +19,8 @@ from prometheus_client import CollectorRegistry
 from actors import casting
 from actors.edge.monitoring.company import company_monitoring, company_registry, worker_monitoring
 from actors.edge.monitoring.logs import logged_errors, logging_into
+from actors.edge.queries.service import queries_served
+from actors.edge.tracing.export import exporting
 from actors.embedded.folder import StateFolder
 from actors.embedded.sweep import sweep_ephemeral
 from actors.embedded.use import use_servers
@@ -33,8 +35,10 @@ from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.nats_bus import FORK_STREAM_BYTES_MAX, SCHEMA, STREAM_BYTES_MAX, NatsBus, utc_now
 from actors.runtime.nats_taps import NatsTaps
 from actors.runtime.supervisor import Runtime, running
+from actors.runtime.tracing import NO_TRACER, Tracer
 from actors.runtime.watchdog import Watchdog
-from actors.services.metrics import ServiceMetrics
+from actors.services.memory import effects as memory
+from actors.services.metrics import MemoryMetrics, ServiceMetrics
 from actors.services.router import effects as router
 from actors.services.router.provider import Provider
 from actors.services.router.select import Choice, open_provider
@@ -44,13 +48,18 @@ from actors.services.tools.host_tools import host_tools
 from actors.services.tools.runner import ProgramRunner
 from actors.services.tools.sandbox.base import SandboxReport
 from actors.services.tools.sandbox.detect import detect
+from actors.services.tracing import traced_provider, traced_tools
 from actors.settings import HostError, Settings, host_errors, of_settings
 from actors.signing import anchored
+from actors.viewing import views_kept
 from eventstore.keyring import Keyring
 from eventstore.postgres.store import PostgresStore
+from projections.asking import Asking
 from projections.errors import ViewBehind
 from projections.projector import Projector
 from projections.queries import VIEWS, Queries
+from projections.ranges import in_ranges
+from protocol.role import ROLES
 
 __all__ = ["Company", "HostError", "Joined", "Settings", "company", "joined", "of_settings", "reader"]
 
@@ -92,6 +101,7 @@ class _Ground:
     started: frozenset[str]
     store: PostgresStore
     keyring: Keyring
+    tracer: Tracer
 
 
 async def _ground(stack: AsyncExitStack, settings: Settings, folder: StateFolder, log_file: Path) -> _Ground:
@@ -104,12 +114,15 @@ async def _ground(stack: AsyncExitStack, settings: Settings, folder: StateFolder
     nats_url, nats_token = settings.nats_url or servers.nats_url, servers.nats_token
     dsn = settings.postgres_url or servers.postgres_dsn
     redactor.learn(nats_token)
-    for url in (nats_url, settings.mirror.nats_url, dsn):
+    for url in (nats_url, settings.mirror.nats_url, dsn, settings.otlp_url):
         redactor.learn_url(url)
     stack.enter_context(logged_errors())
     store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema))
     keyring = await MasterFiles(folder.path, settings.master_key).keyring(store)
-    return _Ground(meters, playbooks, provider, nats_url, nats_token, dsn, servers.started, store, keyring)
+    # What a fork lives through again has been told, under the same ids.
+    told = "" if await store.forks.this() is not None else settings.otlp_url
+    tracer = await stack.enter_async_context(exporting(told, meters))
+    return _Ground(meters, playbooks, provider, nats_url, nats_token, dsn, servers.started, store, keyring, tracer)
 
 
 @asynccontextmanager
@@ -132,21 +145,22 @@ async def company(settings: Settings) -> AsyncGenerator[Company]:
         kinds, performers = _cast(g, settings, folder, queries)
         group = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(group.cancel_scope.cancel)
-        projector = Projector(store, store.pool, VIEWS)
-        group.start_soon(projector.run)
+        projector = await stack.enter_async_context(views_kept(store, folder.own))
+        asked = queries_served(g.nats_url, g.nats_token, settings.root, Asking(store.pool), meters, utc_now())
+        await stack.enter_async_context(asked)
         group.start_soon(collect_blobs, store)
         group.start_soon(watch, folder, settings.embedded, bus.refusal)
         await stack.enter_async_context(anchored(store, bus, settings.schema, folder.path, settings.signing_key))
         to = (settings.mirror, g.nats_url, g.nats_token, settings.root, meters)
         await stack.enter_async_context(log_mirrored(store, *to, fork))
         alone = not settings.postgres_url  # Else another company may be alive on this log: its leases run out first.
-        cache, counted = CacheLimits(settings.cache_bytes), RuntimeMetrics(meters, kinds)
+        cache, counted = CacheLimits(settings.cache_bytes), _counted(meters, kinds)
         process = running(
             store, bus, kinds, performers, utc_now, alone, counted, g.keyring, fork, cache=cache, watchdog=Watchdog(),
-            taps=NatsTaps(bus, counted),
+            taps=NatsTaps(bus, counted), tracer=g.tracer,
         )  # fmt: skip
         runtime = await stack.enter_async_context(process)
-        shown = company_monitoring(meters, store, bus, queries, projector, runtime, settings.metrics_port)
+        shown = company_monitoring(meters, store, bus, queries, projector, runtime, performers, settings.metrics_port)
         metrics_url = f"{await stack.enter_async_context(shown)}/metrics"
         sandbox = _describe(await detect())
         await _views_built(queries)
@@ -170,7 +184,8 @@ class Joined:
 @asynccontextmanager
 async def joined(settings: Settings, effects: Sequence[str] | None = None) -> AsyncGenerator[Joined]:
     """One more process of a company until the block ends: it takes its share of the partitions and performs effects
-    (of these kinds; None: of all). Views, anchors and the servers stay the keeper's. HostError when it cannot."""
+    (of these kinds; None: of all), and keeps the views if no other does. Anchors and the servers stay the keeper's.
+    HostError when it cannot."""
     async with AsyncExitStack() as stack:
         stack.enter_context(host_errors())
         folder = _folder(stack, settings)
@@ -185,14 +200,15 @@ async def joined(settings: Settings, effects: Sequence[str] | None = None) -> As
         if await g.store.forks.this() is not None:
             raise HostError("usage", f"{settings.schema} is a fork: it keeps one order, so one process runs it alone")
         bus = await stack.enter_async_context(NatsBus.open(g.nats_url, g.nats_token, settings.root, STREAM_BYTES_MAX))
+        await stack.enter_async_context(views_kept(g.store))
         kinds, performers = _cast(g, settings, folder, Queries(g.store, g.store.pool))
         chosen = _chosen(performers, effects)
         to = (settings.mirror, g.nats_url, g.nats_token, settings.root, g.meters)
         await stack.enter_async_context(log_mirrored(g.store, *to))
-        cache, counted = CacheLimits(settings.cache_bytes), RuntimeMetrics(g.meters, kinds)
+        cache, counted = CacheLimits(settings.cache_bytes), _counted(g.meters, kinds)
         process = running(
             g.store, bus, kinds, chosen, utc_now, False, counted, g.keyring, cache=cache, watchdog=Watchdog(),
-            taps=NatsTaps(bus, counted),
+            taps=NatsTaps(bus, counted), tracer=g.tracer,
         )  # fmt: skip
         runtime = await stack.enter_async_context(process)
         shown = worker_monitoring(g.meters, g.store, bus, runtime, settings.metrics_port)
@@ -207,8 +223,15 @@ def _cast(
     """Every kind of actor and every performer, on the ports of this process."""
     host_ports = host_tools(ground.store, queries, settings.advisories_url, utc_now)
     tool_ports = tools.Ports(ground.store, CATALOGUE, folder.workspaces, ProgramRunner().run, host_ports)
-    metered = ServiceMetrics(ground.meters, CATALOGUE)
-    return assemble(ground.playbooks, tool_ports, ground.provider, metered, ground.keyring)
+    metered = ServiceMetrics(ground.meters, CATALOGUE, ROLES)
+    return assemble(
+        ground.playbooks, tool_ports, ground.provider, metered, ground.keyring, settings.model, ground.tracer
+    )
+
+
+def _counted(meters: CollectorRegistry, kinds: dict[str, Kind[Any]]) -> RuntimeMetrics:
+    """What the runtime counts, and what the memory is asked."""
+    return RuntimeMetrics(meters, kinds, {memory.KIND.name: MemoryMetrics(meters).committed})
 
 
 def _chosen(performers: dict[str, Performer], effects: Sequence[str] | None) -> dict[str, Performer]:
@@ -244,7 +267,7 @@ async def reader(settings: Settings, views: bool = True) -> AsyncGenerator[tuple
         there = settings.schema != SCHEMA
         store = await stack.enter_async_context(PostgresStore.open(dsn, settings.schema, must_exist=there))
         if views:
-            await Projector(store, store.pool, VIEWS).catch_up()
+            await Projector(store, store.pool, VIEWS, build=in_ranges(store)).catch_up()
         yield store, Queries(store, store.pool)
 
 
@@ -261,10 +284,12 @@ def _describe(sandbox: SandboxReport) -> str:
 
 def assemble(
     playbooks: dict[str, Playbook], tool_ports: tools.Ports, provider: Provider, metered: ServiceMetrics,
-    keyring: Keyring | None = None,
+    keyring: Keyring | None = None, model: str = "", tracer: Tracer = NO_TRACER,
 ) -> tuple[dict[str, Kind[Any]], dict[str, Performer]]:  # fmt: skip
-    """Every kind of actor and every performer of the company."""
+    """Every kind of actor and every performer of the company. `model` "": the provider's default."""
     offered = casting.router_roles(playbooks)
-    router_ports = router.Ports(tool_ports.store, metered.metered_provider(provider), offered, keyring=keyring)
-    performers = [metered.metered_tools(tools.performer(tool_ports)), router.performer(router_ports)]
+    asked = traced_provider(metered.metered_provider(provider), tracer, utc_now)
+    router_ports = router.Ports(tool_ports.store, asked, offered, model, keyring)
+    run = traced_tools(metered.metered_tools(tools.performer(tool_ports)), tool_ports.catalogue, tracer, utc_now)
+    performers = [run, router.performer(router_ports)]
     return casting.kinds(playbooks), {performer.kind: performer for performer in performers}

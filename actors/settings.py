@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Self, cast
 
 from actors.edge.monitoring.ports import BadPort, PortTaken, port_in
+from actors.edge.tracing.export import BadTracing, url_in
 from actors.embedded.errors import EmbeddedError, FolderLocked, ForeignFolder
 from actors.embedded.folder import StateFolder
 from actors.mirroring import BadSetting, MirrorSettings, whole_number
@@ -40,7 +41,7 @@ class HostError(Exception):
 @dataclass(frozen=True)
 class Settings:
     """What a company runs on. Empty URLs mean the embedded servers. `metrics_port` None: the usual one if it is free,
-    else a free one; 0: a free one."""
+    else a free one; 0: a free one. `otlp_url` is where spans go ("": nowhere)."""
 
     state: Path | None = None
     ephemeral: bool = False
@@ -56,6 +57,7 @@ class Settings:
     master_key: str = ""
     signing_key: str = ""
     cache_bytes: int = CACHE_BYTES_MAX
+    otlp_url: str = ""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
 
     @classmethod
@@ -63,7 +65,8 @@ class Settings:
         """TROUPE_STATE, TROUPE_PROJECT, TROUPE_NATS_URL, TROUPE_POSTGRES_URL, TROUPE_SCHEMA, TROUPE_ADVISORIES_URL,
         TROUPE_PROVIDER, TROUPE_MODEL, TROUPE_PROVIDER_URL, TROUPE_METRICS_PORT, TROUPE_MASTER_KEY, TROUPE_SIGNING_KEY
         (names of files), TROUPE_CACHE_BYTES (memory for actors, of each process), TROUPE_MIRROR and what goes with it
-        (mirroring.py); then `overrides`. Keys are no part of settings."""
+        (mirroring.py), TROUPE_OTLP_URL or OTEL_EXPORTER_OTLP_ENDPOINT (edge/tracing); then `overrides`. Keys are no
+        part of settings."""
         environment = os.environ
         state = environment.get("TROUPE_STATE", "")
         try:
@@ -81,11 +84,12 @@ class Settings:
                 master_key=environment.get("TROUPE_MASTER_KEY", ""),
                 signing_key=environment.get("TROUPE_SIGNING_KEY", ""),
                 cache_bytes=whole_number(environment, "TROUPE_CACHE_BYTES", CACHE_BYTES_MIN, CACHE_BYTES_MAX),
+                otlp_url=url_in(environment),
                 mirror=MirrorSettings.from_environment(environment),
             )
             settings = replace(settings, **overrides)
             check_token("project", settings.project)
-        except (BadSubject, BadPort, BadSetting) as error:
+        except (BadSubject, BadPort, BadSetting, BadTracing) as error:
             raise HostError("usage", str(error)) from error
         return settings
 
@@ -114,7 +118,7 @@ def host_errors() -> Generator[None]:
         _raise(_only(group), group)
     except (EmbeddedError, StoreError, BusUnavailable, PlaybookError, PortTaken, ServiceFailed) as error:
         _raise(error, error)
-    except (BadChoice, ProviderError) as error:
+    except (BadChoice, ProviderError, BadTracing) as error:
         _raise(error, error)
 
 
@@ -132,7 +136,7 @@ def _raise(error: BaseException, cause: BaseException) -> NoReturn:
     match error:
         case FolderLocked():
             raise HostError("running", str(error)) from cause
-        case PlaybookError() | ForeignFolder() | BadChoice() | NoSuchLog():
+        case PlaybookError() | ForeignFolder() | BadChoice() | BadTracing() | NoSuchLog():
             raise HostError("usage", str(error)) from cause
         case ProviderError(kind=kind):
             raise HostError("unavailable" if kind == "unavailable" else "usage", str(error)) from cause

@@ -18,7 +18,8 @@ EXPIRED = b""  # The answer of an ask whose deadline came first: nothing anybody
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """An ask of `address`, whose `reply_to` is told. `answer`: None while it is open, EXPIRED, or what was said."""
+    """An ask of `address`, whose `reply_to` is told. `answer`: None while it is open, EXPIRED, or what was said.
+    `trace` is the one that was given to it ("": none was)."""
 
     id: str
     address: Address
@@ -26,6 +27,7 @@ class Ask:
     deadline: datetime
     correlation: str
     answer: bytes | None = None
+    trace: str = ""
 
 
 class Asks(Protocol):

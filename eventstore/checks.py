@@ -237,7 +237,8 @@ def _check_carried(unit: Unit) -> None:
         if address.project != unit.address.project:
             raise StoreError(f"it parks {address}, or keeps a command for it; a unit does that in its own project")
     _check_keys("command id", [w.id for w in unit.waits])
-    _check_text([p.reason for p in unit.parks])
+    _check_text([*(p.reason for p in unit.parks), *(f for t in unit.traces for f in (t.key, t.trace))])
+    _check_keys("trace key", [t.key for t in unit.traces])
     _check_text([field for w in unit.waits for field in (w.id, w.type, w.correlation, w.reply_to)])
     _check_times([at for w in unit.waits for at in (w.at, w.deadline) if at is not None])
 

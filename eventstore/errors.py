@@ -91,6 +91,10 @@ class BadHead(StoreError):
     """What should be a signed head of a log, or the key for signing, is none."""
 
 
+class BadCertificate(StoreError):
+    """This is no certificate, or it is not the one that was signed."""
+
+
 class KeyringError(StoreError):
     """Something about sealed text or its keys; see keyring.py."""
 

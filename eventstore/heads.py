@@ -85,10 +85,14 @@ class Signer:
             raise BadHead("it holds another kind of key than Ed25519")
         return cls(private)
 
+    def sign_text(self, text: bytes) -> str:
+        """The signature of that text, in hex. What kind of text it is, its first line must say."""
+        return self._private.sign(text).hex()
+
     def sign(self, log: str, position: int, root: str, at: datetime) -> SignedHead:
         """The head, signed at that time."""
         text = head_text(log, position, root, at.isoformat())
-        return SignedHead(log, position, root, at.isoformat(), self.key, self._private.sign(text).hex())
+        return SignedHead(log, position, root, at.isoformat(), self.key, self.sign_text(text))
 
 
 def new_key() -> bytes:

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore.carried import Answer, NewAsk, Parking, Waiting
+from eventstore.traces import Traced
 from protocol.subjects import Address
 
 PAGE_EVENTS_MAX = 2_000  # Rows of one read; a reader asks again from the last position.
@@ -162,11 +163,12 @@ class Unit(msgspec.Struct, frozen=True, gc=False):
     answers: tuple[Answer, ...] = ()
     parks: tuple[Parking, ...] = ()
     waits: tuple[Waiting, ...] = ()
+    traces: tuple[Traced, ...] = ()
 
     @property
     def carries(self) -> bool:
         """Whether there is anything in it that few units have."""
-        return bool(self.asks or self.answers or self.parks or self.waits)
+        return bool(self.asks or self.answers or self.parks or self.waits or self.traces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,8 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class PendingSend:
-    """An outbox row not yet accepted by its receiver. `outcome_of` is the effect it answers ("" for a plain send)."""
+    """An outbox row not yet accepted by its receiver. `outcome_of` is the effect it answers ("" for a plain send).
+    `trace` is the one that was given to what it follows from ("": none was)."""
 
     outbox_id: int
     id: str
@@ -232,12 +235,13 @@ class PendingSend:
     correlation: str
     causation: str
     outcome_of: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEffect:
     """An effect this worker may perform until `claim` ends. `attempt` counts from 1. `state` is what it was before, and
-    `note` says why (effects.py)."""
+    `note` says why (effects.py). `trace` as that of a send."""
 
     address: Address
     key: str
@@ -251,6 +255,7 @@ class ClaimedEffect:
     claim: UUID
     state: EffectState = ""
     note: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ What every adapter promises:
   takes a winner with it.
 - A unit commits only while its partition's fence (epoch and owner token) is current, its stream is at the expected
   version, none of the commands it settles was settled before, and no deadline of one has passed by the store's clock.
-- Events, sends, timers, effects, asks and answers, parked actors and what waits for them, the settled commands and the
-  cursor of one unit become visible together.
+- Events, sends, timers, effects, asks and answers, given traces, parked actors and what waits for them, the settled
+  commands and the cursor of one unit become visible together.
 - What was acknowledged survives the death of every process, and of the machine if its disk survives.
 """
 
@@ -19,6 +19,7 @@ from uuid import UUID
 from eventstore.archive import Archive
 from eventstore.asks import Asks
 from eventstore.audit import Audit
+from eventstore.backlog import Backlog
 from eventstore.dead import Dead
 from eventstore.effects import Effects
 from eventstore.errors import (
@@ -42,6 +43,7 @@ from eventstore.errors import (
     VersionConflict,
 )
 from eventstore.forking import Forks
+from eventstore.gaps import Gaps
 from eventstore.histories import Histories
 from eventstore.leases import Leases
 from eventstore.log import Log
@@ -78,6 +80,7 @@ from eventstore.records import (
 from eventstore.selection import Selection
 from eventstore.snapshots import Snapshots
 from eventstore.subject_keys import SubjectKeys
+from eventstore.traces import Traced, Traces
 from eventstore.workers import Workers
 from protocol.subjects import Address
 
@@ -125,6 +128,7 @@ __all__ = [
     "StreamInfo",
     "StreamWrite",
     "TamperedBlob",
+    "Traced",
     "UnfitServer",
     "Unit",
     "UnknownStream",
@@ -158,8 +162,18 @@ class EventStore(Log, Protocol):
         ...
 
     @property
+    def gaps(self) -> Gaps:
+        """Whether what stands beside the events agrees with them: see gaps.py."""
+        ...
+
+    @property
     def dead(self) -> Dead:
         """Parked actors, what waits for them, and suspects: see dead.py."""
+        ...
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits, for whoever watches: see backlog.py."""
         ...
 
     @property
@@ -175,6 +189,11 @@ class EventStore(Log, Protocol):
     @property
     def effects(self) -> Effects:
         """Effects that are withdrawn, doubted or settled, and the claims that are held: see effects.py."""
+        ...
+
+    @property
+    def traces(self) -> Traces:
+        """The traces that were given: see traces.py."""
         ...
 
     @property

@@ -1,9 +1,11 @@
 """Checks an archive of a Troupe log by itself: this one file and Python 3.9 or newer, no Troupe and no database.
 
     python verifier.py ARCHIVE [--key KEY]        KEY: 64 hex digits, or a PEM file with an Ed25519 public key
+    python verifier.py certificate FILE [--key KEY]
 
 Exit code 0: every event is what was committed, where it was committed. 5: it is not; the first bad position is named,
-with what is wrong there. 2: this is no archive, or it cannot be read.
+with what is wrong there. 2: this is no archive, or it cannot be read. Of a certificate 0: it is what the owner of its
+key signed, and it says that all of the log's audit passed. 5: one of the two is not so.
 
 An archive is a zip file without compression, as archive.py and chain.py describe it: `manifest.json`; the links in
 `commits.copy` and the events in `events.copy`, both in PostgreSQL's binary COPY format; signed heads in `heads.jsonl`;
@@ -30,6 +32,8 @@ from typing import Any
 
 OK, USAGE, BROKEN = 0, 2, 5
 FORMAT = "troupe-archive-1"
+CERTIFICATE = "troupe-certificate-1"
+CERTIFICATE_BYTES_MAX = 16 << 20
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 SINCE_2000 = 946_684_800_000_000  # Microseconds from 1970 to 2000, from where PostgreSQL counts.
@@ -359,6 +363,39 @@ def head_text(log: str, position: int, root: str, at: str) -> bytes:
     return f"troupe head 1\nlog {log}\nposition {position}\nroot {root}\nat {at}\n".encode()
 
 
+def canonical(value: Any) -> bytes:
+    """JSON in one way only: names in order, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def certificate_text(report: dict[str, Any]) -> bytes:
+    """What is signed of a certificate's report."""
+    return b"troupe certificate 1\n" + canonical(report)
+
+
+def check_certificate(content: bytes, key: str = "") -> dict[str, Any]:
+    """The certificate in a file: `certificate`, `key`, `signature`. `key`: it must be signed by it (hex). Raises Broken
+    when it is not what was signed, Unreadable when it is no certificate."""
+    try:
+        signed = json.loads(content)
+        report, owner, signature = signed["certificate"], signed["key"], bytes.fromhex(signed["signature"])
+        of_ours = report["format"] == CERTIFICATE
+        holds = signature_holds(bytes.fromhex(owner), certificate_text(report), signature)
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        if content.startswith(b'{"certificate":{'):
+            raise Broken(0, f"the certificate was damaged, or cut off ({type(error).__name__}: {error})") from error
+        raise Unreadable(f"this is no certificate: {error}") from error
+    if not holds:
+        raise Broken(0, "the signature of the certificate is not of this text by this key: it was changed")
+    if content != canonical(signed) + b"\n":
+        raise Broken(0, "the certificate is not, byte for byte, the one that was signed")
+    if not of_ours:
+        raise Unreadable(f"it is of the format {report['format']!r}, not {CERTIFICATE}")
+    if key and owner != key:
+        raise Broken(0, f"the certificate is signed by {owner}, not by {key}")
+    return signed
+
+
 @dataclass(frozen=True)
 class Report:
     """What holds. `signed`: the last position that a signature covers (0: none), and `key`, whose it is (hex)."""
@@ -508,11 +545,39 @@ def told(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
+def told_certificate(signed: dict[str, Any], key: str) -> str:
+    """What a certificate says, for people."""
+    report = signed["certificate"]
+    chain, beside = report["chain"], report["beside"]
+    lines = [
+        f"{'passed' if report['passed'] else 'FAILED'}: the log {report['log']} on {report['at']}",
+        *(f"  {f['part']}, position {f['position']}: {f['what']}" for f in report["faults"]),
+        f"positions {chain['first']} to {chain['last']} in {chain['commits']} commits",
+        f"root {chain['root'] or '(empty)'}",
+        *(f"view {v['view']}: {v['rows']} rows at position {v['position']}" for v in report["views"]),
+        f"beside the events: {beside['commands']} commands, {beside['waiting']} under way",
+        *(f"covered: {each}" for each in report["covers"]),
+        *(f"not covered: {each}" for each in report["leaves_out"]),
+        f"signed by {signed['key']}" + ("" if key else ": compare the key with one that you trust"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str]) -> int:
-    """Check one archive; the exit code."""
+    """Check one archive or certificate; the exit code."""
     try:
+        if len(arguments) in (2, 4) and arguments[0] == "certificate" and (arguments[2:3] or ["--key"]) == ["--key"]:
+            key = public_key(arguments[3]) if len(arguments) == 4 else ""
+            try:
+                with Path(arguments[1]).open("rb") as file:
+                    content = file.read(CERTIFICATE_BYTES_MAX)
+            except OSError as error:
+                raise Unreadable(f"cannot read {arguments[1]}: {error}") from error
+            signed = check_certificate(content, key)
+            sys.stdout.write(told_certificate(signed, key))
+            return OK if signed["certificate"]["passed"] else BROKEN
         if len(arguments) not in (1, 3) or (len(arguments) == 3 and arguments[1] != "--key"):
-            raise Unreadable("usage: verifier.py ARCHIVE [--key KEY]")
+            raise Unreadable("usage: verifier.py ARCHIVE [--key KEY], or verifier.py certificate FILE [--key KEY]")
         key = public_key(arguments[2]) if len(arguments) == 3 else ""
         sys.stdout.write(told(Archive(Path(arguments[0])).check(key)))
     except Unreadable as error:

@@ -43,7 +43,8 @@ class Complete(Command, frozen=True, tag="router.complete.v1", omit_defaults=Tru
 class RecordAnswer(Command, frozen=True, tag="router.record_answer.v1", omit_defaults=True):
     """The provider's answer. `conversation` is the blob of the conversation up to and with this answer.
 
-    `cost_micros` are millionths of a US dollar; they mean something only when `priced`.
+    `cost_micros` are millionths of a US dollar; they mean something only when `priced`. `seconds` is what the provider
+    took, by the worker's own clock (0: not measured). With an `error`, `provider` and `model` are whom was asked.
     """
 
     role: str
@@ -60,6 +61,7 @@ class RecordAnswer(Command, frozen=True, tag="router.record_answer.v1", omit_def
     error: str = ""
     cost_micros: int = 0
     priced: bool = False
+    seconds: float = 0.0
 
 
 class CompletionAsked(Event, frozen=True, tag="router.completion_asked.v1", omit_defaults=True):
@@ -70,7 +72,8 @@ class CompletionAsked(Event, frozen=True, tag="router.completion_asked.v1", omit
 
 
 class CompletionGiven(Event, frozen=True, tag="router.completion_given.v1", omit_defaults=True):
-    """`cost_micros` are millionths of a US dollar by the provider's list price; not `priced`: no price is known."""
+    """`cost_micros` are millionths of a US dollar by the provider's list price; not `priced`: no price is known.
+    `seconds` is what the provider took (0: not measured)."""
 
     role: str
     turn: int
@@ -85,12 +88,19 @@ class CompletionGiven(Event, frozen=True, tag="router.completion_given.v1", omit
     label: str = ""
     cost_micros: int = 0
     priced: bool = False
+    seconds: float = 0.0
 
 
-class CompletionFailed(Event, frozen=True, tag="router.completion_failed.v1"):
+class CompletionFailed(Event, frozen=True, tag="router.completion_failed.v1", omit_defaults=True):
+    """No completion. `provider` and `model` are whom was asked ("": not known), `seconds` what the last attempt took
+    the provider (0: not measured)."""
+
     role: str
     turn: int
     error: str
+    provider: str = ""
+    model: str = ""
+    seconds: float = 0.0
 
 
 class CompletionWork(msgspec.Struct, frozen=True, tag="router.completion", omit_defaults=True):

@@ -27,7 +27,7 @@ TEST_MODULE_LINES_MAX = 600  # A test file is a list; nobody has to hold it in t
 FUNCTION_LINES_MAX = 50
 # Longer ones, each with its reason and its own limit.
 MODULES_LONGER = {
-    "eventstore/verifier.py": (550, "one file on purpose: whoever doubts us copies it, reads it and runs it alone"),
+    "eventstore/verifier.py": (620, "one file on purpose: whoever doubts us copies it, reads it and runs it alone"),
     "eventstore/store.py": (350, "the port: all its promises on one page"),
     "eventstore/postgres/store.py": (350, "one adapter of that port, a method a promise"),
 }

@@ -6,16 +6,21 @@ from actors.cli import output
 from actors.cli.exits import Exit, Stop
 from actors.cli.options import HERE, AsJson, Place
 from actors.cli.running import execute
-from actors.cli.usage import tell_usage
+from actors.cli.usage import dollars, tell_usage
 from actors.host import reader
-from projections.rows import AgentDetail
+from projections.answers import AgentDetail, AgentRow
 
 app = App(name="agent", help="Look at the agents.")
+
+_HEADERS = (
+    "Agent", "Role", "Status", "In flight", "Queue", "Done", "Failed", "Success", "Seconds", "Tools", "Errors", "USD",
+    "Uptime", "Last seen",
+)  # fmt: skip
 
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False, place: Place = HERE) -> int:
-    """List the project's agents by name, with load and success. Works without a running company."""
+    """List the project's agents by name, with load, success, cost and uptime. Works without a running company."""
     settings = place.settings()
 
     async def work() -> int:
@@ -24,23 +29,7 @@ def list_(*, as_json: AsJson = False, place: Place = HERE) -> int:
         if as_json:
             output.data(rows)
         else:
-            output.table(
-                ("Agent", "Role", "Status", "In flight", "Done", "Failed", "Success", "Tools", "Last seen"),
-                (
-                    (
-                        row.agent,
-                        row.role,
-                        row.status,
-                        f"{row.in_flight}/{row.max_concurrent}",
-                        row.done,
-                        row.failed,
-                        "-" if row.success_rate is None else f"{row.success_rate:.0%}",
-                        row.tool_calls,
-                        f"{row.last_seen_at:%Y-%m-%d %H:%M:%S}",
-                    )
-                    for row in rows
-                ),
-            )
+            output.table(_HEADERS, (_listed(row) for row in rows))
         return Exit.OK
 
     return execute(work)
@@ -69,6 +58,29 @@ def show(agent: str, /, *, as_json: AsJson = False, place: Place = HERE) -> int:
     return execute(work)
 
 
+def _listed(row: AgentRow) -> tuple[object, ...]:
+    return (
+        row.agent,
+        row.role,
+        row.status,
+        f"{row.in_flight}/{row.max_concurrent}",
+        row.queue_depth,
+        row.done,
+        row.failed,
+        _share(row.success_rate),
+        row.average_seconds,
+        row.tool_calls,
+        row.errors,
+        dollars(row.cost_micros, row.priced, row.completions),
+        _share(row.uptime, digits=1),
+        f"{row.last_seen_at:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+def _share(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{value:.{digits}%}"
+
+
 def _tell(detail: AgentDetail) -> None:
     agent = detail.agent
     for name, value in (
@@ -77,8 +89,14 @@ def _tell(detail: AgentDetail) -> None:
         ("Status", f"{agent.status}, {agent.in_flight} of {agent.max_concurrent} at once"),
         ("Can do", ", ".join(agent.capabilities) or "-"),
         ("Done", f"{agent.done}, and {agent.failed} failed"),
-        ("Success", "-" if agent.success_rate is None else f"{agent.success_rate:.0%}"),
+        ("Success", _share(agent.success_rate)),
+        ("Queue", f"{agent.queue_depth} waiting for the role"),
+        ("Average", "-" if agent.average_seconds is None else f"{agent.average_seconds:.1f} s from engagement to end"),
         ("Tool calls", str(agent.tool_calls)),
+        ("Errors", f"{agent.errors} failed tool runs and completions"),
+        ("Tokens", f"{agent.tokens_in} in, {agent.tokens_out} out, {agent.completions} completions"),
+        ("USD", dollars(agent.cost_micros, agent.priced, agent.completions)),
+        ("Uptime", _share(agent.uptime, digits=2) + (f", {agent.parked} roles parked" if agent.parked else "")),
         ("Last seen", f"{agent.last_seen_at:%Y-%m-%d %H:%M:%S} UTC, position {agent.last_seen_position}"),
     ):
         output.say(f"{name:<12} {value}")

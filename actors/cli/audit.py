@@ -1,4 +1,5 @@
-"""Audits of the log: verify it, export it with its proof, import it, sign its head. None needs a running company."""
+"""Audits of the log: verify it, certify all of it, export it with its proof, import it, sign its head. None needs a
+running company."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ from cyclopts import App, Parameter
 
 from actors.cli import output
 from actors.cli.anchors import Compared, compare, read_anchors, signer_at_hand
+from actors.cli.certificate import certificate
 from actors.cli.exits import Exit, Stop
 from actors.cli.options import HERE, AsJson, Place
 from actors.cli.running import execute
@@ -23,7 +25,10 @@ from eventstore.errors import BrokenArchive, StoreError, StoreUnavailable
 from eventstore.heads import SignedHead
 from eventstore.store import EventStore
 
-app = App(name="audit", help="Prove what the log says: verify it, export it with its proof, import it, sign its head.")
+app = App(
+    name="audit", help="Prove what the log says: verify, certify, export it with its proof, import it, sign its head."
+)
+app.command(certificate)
 
 First = Annotated[int, Parameter(name="--from")]
 Last = Annotated[int | None, Parameter(name="--to")]

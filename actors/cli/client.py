@@ -21,6 +21,7 @@ from protocol.codec import encode
 from protocol.message import Command
 from protocol.reply import Reply
 from protocol.subjects import ROOT, Address
+from protocol.trace import TraceContext
 
 __all__ = ["Asker", "NoReply", "Unreachable"]
 
@@ -90,10 +91,16 @@ class Asker:
         Stop(USAGE) for one that NATS would not take."""
         return await self.ask(address, encode(command), timeout_s)
 
-    async def ask(self, address: Address, body: bytes, timeout_s: float = ASK_S) -> Reply:
-        """The same with the body as it is."""
+    def new_trace(self) -> TraceContext:
+        """A trace that begins here."""
+        return self._company.new_trace()
+
+    async def ask(
+        self, address: Address, body: bytes, timeout_s: float = ASK_S, trace: TraceContext | None = None
+    ) -> Reply:
+        """The same with the body as it is, in that trace."""
         try:
-            return await self._company.ask(address, body, timeout_s)
+            return await self._company.ask(address, body, timeout_s, trace=trace)
         except TooBig as error:
             raise Stop(Exit.USAGE, str(error)) from error
         except NoReply as error:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.cli import output
-from projections.rows import RoleRow, TaskDetail
+from projections.answers import RoleRow, TaskDetail
 from protocol.role import ROLES
 
 REFRESH_HZ = 4.0

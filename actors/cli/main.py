@@ -1,25 +1,24 @@
 """The command line: reads the arguments, hands over to the command, turns what went wrong into an exit code."""
 
 import sys
-import tomllib
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from actors.cli import agent, artifact, audit, blob, dead, effect, fork, output, subject, task, upgrade
+from actors.cli import agent, artifact, audit, blob, dead, effect, fork, output, projection, subject, task, upgrade
 from actors.cli.demo import demo
 from actors.cli.dev import dev
 from actors.cli.doctor import doctor
 from actors.cli.exits import Exit, Stop
 from actors.cli.pub import pub
+from actors.cli.query import query
 from actors.cli.replay import replay
 from actors.cli.run import run
 from actors.cli.tap import tap
+from actors.cli.trace import trace
 from actors.cli.usage import usage
+from actors.cli.version import version
 from actors.cli.worker import worker
 
 
@@ -50,20 +49,9 @@ def make_app() -> App:
         print_error=False,
         result_action="return_value",
     )
-    for command in (dev, worker, run, demo, pub, tap, replay, usage, doctor):
+    for command in (dev, worker, run, demo, pub, tap, replay, trace, usage, query, doctor):
         app.command(command)
-    groups = (task, agent, artifact, audit, blob, dead, effect, fork, subject, upgrade)
+    groups = (task, agent, artifact, audit, blob, dead, effect, fork, projection, subject, upgrade)
     for group in groups:
         app.command(group.app)
     return app
-
-
-def version() -> str:
-    """The version of the checkout, or of the installed package."""
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    if project.is_file():
-        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
-    try:
-        return installed_version("troupe")
-    except PackageNotFoundError:
-        return "unknown"

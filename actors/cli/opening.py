@@ -59,6 +59,11 @@ class Opener:
             ]
         return shown
 
+    async def document(self, project: str, document: bytes) -> bytes:
+        """A JSON document, opened; all else in it stays byte for byte."""
+        opened = await self._opened(project, [document])
+        return opened.within_json(document) if opened.plain else document
+
     async def content(self, project: str, content: bytes) -> bytes:
         """The bytes of a file, opened."""
         if self._keyring is None:

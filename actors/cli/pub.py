@@ -14,6 +14,9 @@ from actors.cli.running import execute
 from protocol.codec import BODY_BYTES_MAX
 from protocol.reply import Reply
 from protocol.subjects import BadSubject, parse_command_subject
+from protocol.trace import TraceContext, parse
+
+NEW = "new"
 
 _CODES = {
     "accepted": Exit.OK,
@@ -30,6 +33,7 @@ def pub(
     /,
     *,
     raw: bool = False,
+    traceparent: str = "",
     as_json: AsJson = False,
     place: Place = HERE,
 ) -> int:
@@ -43,7 +47,10 @@ def pub(
         The message, exactly as it is to be published: JSON with a "type". "-" reads it from stdin.
     raw
         Publish anything anywhere: no check, no header, no reply.
+    traceparent
+        The W3C trace that the message continues; "new" begins one, and says which.
     """
+    given = _trace(traceparent, raw)
     content = sys.stdin.buffer.read() if body == "-" else body.encode("utf-8", "surrogateescape")
     settings = place.settings()
 
@@ -55,7 +62,10 @@ def pub(
 
     async def ask() -> int:
         async with open_asker(settings) as asker:
-            reply = await asker.ask(address, content)
+            trace = asker.new_trace() if traceparent == NEW else given
+            if trace is not None:
+                output.note(f"trace {trace.trace_id}")
+            reply = await asker.ask(address, content, trace=trace)
         output.data(reply) if as_json else _tell(reply)
         return _CODES[reply.outcome]
 
@@ -67,6 +77,16 @@ def pub(
         raise Stop(Exit.USAGE, f"{error}; or publish it as it is with --raw") from error
     _check(content)
     return execute(ask)
+
+
+def _trace(traceparent: str, raw: bool) -> TraceContext | None:
+    if raw and traceparent:
+        raise Stop(Exit.USAGE, "--raw publishes without any header: leave --traceparent out")
+    found = parse(traceparent)
+    if found is None and traceparent not in ("", NEW):
+        shape = "00-<32 hexadecimal digits>-<16 hexadecimal digits>-01"
+        raise Stop(Exit.USAGE, f"{traceparent!r} is no traceparent ({shape}); leave it out, or say {NEW}")
+    return found
 
 
 def _check(content: bytes) -> None:

@@ -21,7 +21,7 @@ from actors.cli.opening import Opener
 from actors.cli.report_page import compose
 from actors.cli.summary import RunSummary, summarize
 from eventstore.store import Log
-from projections.rows import ArtifactRow, TaskDetail
+from projections.answers import ArtifactRow, TaskDetail
 
 INDEX = "REPORT.md"
 SUMMARY = "summary.json"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from actors.cli.evidence import Call, Evidence
 from actors.cli.summary import RunSummary
-from projections.rows import RoleRow, TaskDetail
+from projections.answers import RoleRow, TaskDetail
 from protocol.role import ROLES
 from protocol.subjects import parse_reference
 

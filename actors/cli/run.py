@@ -24,7 +24,7 @@ from actors.cli.summary import RunSummary
 from actors.embedded.watch import disk_full
 from actors.host import Settings
 from eventstore.store import StoreUnavailable
-from projections.rows import TaskDetail
+from projections.answers import TaskDetail
 from protocol.subjects import Address
 from protocol.task import SubmitTask
 

@@ -15,6 +15,8 @@ from actors.cli.client import NoReply, Unreachable
 from actors.cli.exits import Exit, Stop
 from actors.host import HostError
 from actors.runtime.ports import BusUnavailable
+from actors.runtime.replays import InUse, OtherChoice
+from actors.runtime.republish import NotTaken
 from eventstore.store import StoreError, StoreUnavailable
 from projections.errors import ProjectionError, ViewAhead
 from protocol.subjects import BadSubject
@@ -26,6 +28,9 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (BusUnavailable, Exit.UNAVAILABLE),
     (Unreachable, Exit.UNAVAILABLE),
     (NoReply, Exit.UNAVAILABLE),
+    (NotTaken, Exit.UNAVAILABLE),
+    (InUse, Exit.UNAVAILABLE),
+    (OtherChoice, Exit.USAGE),
     (ViewAhead, Exit.DIVERGENCE),
     (ProjectionError, Exit.FAILURE),
     (StoreError, Exit.FAILURE),

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from projections.rows import RoleStatus, TaskDetail, TaskStatus
+from projections.answers import RoleStatus, TaskDetail, TaskStatus
 from protocol.role import ROLES
 
 

@@ -13,8 +13,8 @@ from actors.cli.options import HERE, AsJson, Place
 from actors.cli.run import find_repository, new_task_id, submit
 from actors.cli.running import execute
 from actors.host import reader
-from projections.queries import TASKS_MAX
-from projections.rows import TaskDetail
+from projections.answers import HistoryLine, TaskDetail
+from projections.queries import HISTORY_LINES_MAX, TASKS_MAX
 from protocol.personal import is_person
 from protocol.subjects import BadSubject, check_token
 from protocol.task import CONTACT_LENGTH_MAX, SubmitTask
@@ -106,15 +106,35 @@ def list_(*, limit: int = TASKS_MAX, sealed: AsSealed = False, as_json: AsJson =
 
 
 @app.command
-def show(task: str, /, *, sealed: AsSealed = False, as_json: AsJson = False, place: Place = HERE) -> int:
-    """Show a task: its roles, its files, its events. Works without a running company.
+def show(
+    task: str,
+    /,
+    *,
+    history: bool = False,
+    after: int = 0,
+    limit: int = HISTORY_LINES_MAX,
+    sealed: AsSealed = False,
+    as_json: AsJson = False,
+    place: Place = HERE,
+) -> int:
+    """Show a task: its roles, its files, its events; or with --history what happened in it, in order.
+
+    Works without a running company.
 
     Parameters
     ----------
     task
         Its id.
+    history
+        A line for each event that moved the task.
+    after
+        With --history: only what came after this position, such as that of the last line of the page before.
+    limit
+        With --history: at most that many lines.
     """
     name = _id(task)
+    if after < 0 or limit < 1:
+        raise Stop(Exit.USAGE, f"--after {after} --limit {limit}: ask for 1 line or more, after position 0 or later")
     settings = place.settings()
 
     async def work() -> int:
@@ -125,6 +145,10 @@ def show(task: str, /, *, sealed: AsSealed = False, as_json: AsJson = False, pla
                 raise Stop(
                     Exit.NOT_FOUND, f"there is no task {name} in the project {settings.project}: see `troupe task list`"
                 )
+            if history:
+                lines = await queries.task_history(settings.project, name, after, limit)
+                output.data(lines) if as_json else _tell_history(lines)
+                return Exit.OK
             (detail,) = await opener.rows(settings.project, [found])
         output.data(detail) if as_json else _tell(detail)
         return opener.ended()
@@ -167,9 +191,18 @@ def _tell(detail: TaskDetail) -> None:
         output.say(f"{name:<12} {value}")
     output.say()
     output.table(
-        ("Role", "Status", "Agent", "Tools", "Files", "Seconds", "Summary"),
+        ("Role", "Status", "Agent", "Tools", "Files", "Seconds", "Waits for", "Summary"),
         (
-            (row.role, row.status, row.agent, row.tool_calls, row.artifacts, row.seconds, row.summary or row.activity)
+            (
+                row.role,
+                row.status,
+                row.agent,
+                row.tool_calls,
+                row.artifacts,
+                row.seconds,
+                ", ".join(row.blocked_by),
+                row.summary or row.activity,
+            )
             for row in detail.roles
         ),
     )
@@ -177,4 +210,22 @@ def _tell(detail: TaskDetail) -> None:
     output.table(
         ("File", "Bytes", "SHA-256"),
         ((f"{row.role}/{row.path}", row.size_bytes, row.sha256) for row in detail.artifacts),
+    )
+
+
+def _tell_history(lines: list[HistoryLine]) -> None:
+    output.table(
+        ("Position", "Time", "What", "Role", "Agent", "Detail", "Event"),
+        (
+            (
+                line.position,
+                f"{line.at:%Y-%m-%d %H:%M:%S}",
+                line.happened.replace("_", " "),
+                line.role,
+                line.agent,
+                line.detail,
+                line.event,
+            )
+            for line in lines
+        ),
     )

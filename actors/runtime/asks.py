@@ -11,11 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import msgspec
 import structlog
 
 from actors.runtime.later import ended
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.ports import Bus, Clock
+from actors.runtime.traces import place
 from actors.runtime.work import known_answer
 from eventstore.asks import EXPIRED as NO_ANSWER
 from eventstore.asks import Ask
@@ -23,7 +25,8 @@ from eventstore.store import EventStore, StoreUnavailable, Unit
 from protocol.codec import encode
 from protocol.envelope import format_time
 from protocol.message import Refusal
-from protocol.reply import EXPIRED
+from protocol.reply import EXPIRED, Reply
+from protocol.trace import TraceContext
 
 ASKS_MAX = 500  # Ended, or forgotten, in one call.
 ANSWER_KEPT_S = 60.0  # An asker whose deadline has passed has given up; a moment longer, since clocks differ.
@@ -35,6 +38,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 Known = dict[str, bytes | None]  # By id: a Reply as bytes, None while its ask is open.
 
 log = structlog.get_logger("asks")
+_decode = msgspec.json.Decoder(Reply).decode
 
 
 class Asks:
@@ -71,7 +75,9 @@ class Asks:
                         self._changed.set()
         for project, ids in answered.items():
             for ask in await self._store.asks.answered(project, ids):
-                await self._bus.reply(ask.reply_to, end_of(ask))
+                end = end_of(ask)
+                self._metrics.ask_ended(ask.address.kind, _decode(end))
+                await self._bus.reply(ask.reply_to, end, place_of(ask).traceparent)
 
     async def known(self, project: str, inboxes: Mapping[str, str], later: bool = True) -> Known:
         """Those of the ids that were settled before, and what is told those who ask again under them. Of an ask that is
@@ -110,9 +116,16 @@ class Asks:
 
     async def _expire(self, held: Sequence[int]) -> None:
         for ask in await self._store.asks.expire(held, ASKS_MAX):
-            self._metrics.ask_expired(ask.address.kind)
-            log.info("asks.expired", correlation=ask.correlation, actor=str(ask.address), command=ask.id)
-            await self._bus.reply(ask.reply_to, end_of(ask))
+            end, there = end_of(ask), place_of(ask)
+            self._metrics.ask_ended(ask.address.kind, _decode(end))
+            about = {"correlation": ask.correlation, "trace_id": there.trace_id, "actor": str(ask.address)}
+            log.info("asks.expired", **about, command=ask.id)
+            await self._bus.reply(ask.reply_to, end, there.traceparent)
+
+
+def place_of(ask: Ask) -> TraceContext:
+    """Where in its trace an ask was processed."""
+    return place(ask.trace, ask.address.project, ask.correlation, "process", ask.id)
 
 
 def end_of(ask: Ask) -> bytes:

@@ -6,6 +6,9 @@
 - `cancel` withdraws a command, or ends its ask.
 - What is known at once is said at once: NotStored when no company's stream is there, or when it is full.
 
+A command continues the trace of whoever sends it, if that is given (`new_trace` begins one): its trace id is in what
+follows from it. Else the company works one out.
+
 All asks of a client share one subscription. Time and ids are the caller's: a client holds no state that outlives it,
 and an ask that was cut off may be made again under its id, by whoever knows that.
 """
@@ -23,6 +26,7 @@ import nats.errors
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
+from actors.runtime.client_errors import RETRY_AFTER_S, NoReply, NotStored, TooBig, Unreachable, refusal_in
 from actors.runtime.ids import new_id
 from actors.runtime.nats_bus import utc_now
 from actors.runtime.nats_client import connect
@@ -33,39 +37,20 @@ from protocol.message import Command, tag_of
 from protocol.reply import BUSY, Reply
 from protocol.runtime import CancelCommand
 from protocol.subjects import ROOT, Address, command_subject
+from protocol.trace import TraceContext
+
+__all__ = ["ASK_S", "RETRY_AFTER_S", "Client", "NoReply", "NotStored", "TooBig", "Unreachable"]
 
 ASK_S = 15.0
 STORE_S = 5.0  # A tell: NATS stores a message in milliseconds.
 LATE_S = 1.0  # The company's word that an ask has expired comes up to so much later.
 RESEND_S = 3.0  # A commit takes milliseconds; after this long the message or the company is lost, not slow.
 RESEND_S_MAX = 30.0
-RETRY_AFTER_S = 5.0  # A full stream is purged of what is settled about as often.
 HEADERS_BYTES_MAX = 8 * 1024  # The server counts headers as payload.
 
 REPLY_TO = "Troupe-Reply-To"
 _REPLY, _ACK = "reply", "ack"  # What comes to an inbox, by its first token.
 _FAILED = (nats.errors.Error, OSError, TimeoutError)
-
-
-class Unreachable(Exception):
-    """NATS cannot be reached; the message says where and why."""
-
-
-class NoReply(Exception):
-    """Nobody answered in time. Whether the command was, or will be, carried out is unknown."""
-
-
-class NotStored(Unreachable):
-    """NATS did not take the command, so it was not and will not be carried out. `retry_after_s`: when to try again
-    (0: once somebody has done something about it)."""
-
-    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class TooBig(NotStored):
-    """The command has more bytes than a message of this NATS can have."""
 
 
 class _Sent:
@@ -145,6 +130,10 @@ class Client:
         """An id for a command, for whoever must know it before it is sent."""
         return new_id(self._clock(), self._chance)
 
+    def new_trace(self) -> TraceContext:
+        """A trace that begins with the sender of a command."""
+        return TraceContext(f"{self._chance.getrandbits(128) or 1:032x}", f"{self._chance.getrandbits(64) or 1:016x}")
+
     async def ask(
         self,
         address: Address,
@@ -155,6 +144,7 @@ class Client:
         priority: str = "",
         sender: str = "",
         correlation: str = "",
+        trace: TraceContext | None = None,
     ) -> Reply:
         """The Reply of `address` to the command (or to a body as it is), which is not begun after `deadline_s`.
 
@@ -162,7 +152,7 @@ class Client:
         again, under its id (`reply.id`), in `retry_after_s`.
         """
         deadline = format_time(self._clock() + timedelta(seconds=deadline_s))
-        envelope = self._envelope(id, priority, sender, correlation, deadline)
+        envelope = self._envelope(id, priority, sender, correlation, trace, deadline)
         sent = await self._send(address, command, envelope, deadline_s + LATE_S)
         if sent.reply is not None:
             return sent.reply
@@ -178,9 +168,10 @@ class Client:
         priority: str = "",
         sender: str = "",
         correlation: str = "",
+        trace: TraceContext | None = None,
     ) -> str:
         """The id of the command, once NATS has stored it. NotStored; NoReply when that is unknown after STORE_S."""
-        envelope = self._envelope(id, priority, sender, correlation)
+        envelope = self._envelope(id, priority, sender, correlation, trace)
         sent = await self._send(address, command, envelope, STORE_S)
         if sent.stored:
             return envelope.id
@@ -192,7 +183,9 @@ class Client:
         before. NoReply, NotStored."""
         return await self.ask(address, CancelCommand(id), deadline_s)
 
-    def _envelope(self, id: str, priority: str, sender: str, correlation: str, deadline: str = "") -> Envelope:
+    def _envelope(
+        self, id: str, priority: str, sender: str, correlation: str, trace: TraceContext | None, deadline: str = ""
+    ) -> Envelope:
         return Envelope(
             id=id or self.new_id(),
             time=format_time(self._clock()),
@@ -201,6 +194,8 @@ class Client:
             deadline=deadline,
             priority=priority,
             sender=sender,
+            traceparent="" if trace is None else trace.traceparent,
+            tracestate="" if trace is None else trace.state,
         )
 
     async def _send(self, address: Address, command: Command | bytes, envelope: Envelope, within_s: float) -> _Sent:
@@ -258,7 +253,7 @@ class Client:
             if reply.code == BUSY and sent.busy < sent.published:
                 return  # One of two was turned away: what becomes of the other is not known yet.
             sent.reply = reply
-        elif (refusal := _refusal_in(message.data)) is not None:
+        elif (refusal := refusal_in(message.data)) is not None:
             sent.refusals.append(refusal)
         else:
             sent.stored = True
@@ -267,29 +262,7 @@ class Client:
         sent.stirred.set()
 
 
-class _AckError(msgspec.Struct):
-    description: str = ""
-
-
-class _Ack(msgspec.Struct):
-    error: _AckError | None = None
-
-
 _replies = msgspec.json.Decoder(Reply)
-_acks = msgspec.json.Decoder(_Ack)
-
-
-def _refusal_in(ack: bytes) -> NotStored | None:
-    """What the stream said of a publish; None when it stored it."""
-    try:
-        error = _acks.decode(ack).error
-    except msgspec.DecodeError:  # Nobody answered: NATS says so with an empty message.
-        return NotStored("no stream takes it; is a company running on this NATS? Start one with `troupe dev`")
-    if error is None:
-        return None
-    full = "maximum" in error.description
-    hint = f"; the stream is full, try again in {RETRY_AFTER_S:g} s" if full else ""
-    return NotStored((error.description or "it did not say why") + hint, RETRY_AFTER_S if full else 0.0)
 
 
 async def _passed() -> None:

@@ -23,12 +23,13 @@ from actors.runtime.ownership import Held, Ownership, OwnershipLost
 from actors.runtime.poison import Poison
 from actors.runtime.ports import Bus, Clock
 from actors.runtime.pressure import Pressure
+from actors.runtime.traces import bells
+from actors.runtime.tracing import NO_TRACER, Tracer, record_works
 from actors.runtime.turn import Loaded, Pending, Watch
 from actors.runtime.work import Work, decide, expired_in, refuse
 from eventstore.store import Batch, EventStore, Fence, InvalidUnit, StoreUnavailable, Verdict
 from protocol.codec import encode
 from protocol.message import Refusal
-from protocol.reply import Reply
 from protocol.subjects import Address, partition_of
 
 UNITS_MAX = 1_000  # Actors in one commit.
@@ -59,6 +60,7 @@ class Committer:
         pressure: Pressure | None = None,
         cache: CacheLimits | None = None,
         watch: Watch | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._store, self._bus, self._kinds = store, bus, kinds
         self._mailboxes, self._cursors, self._ownership = mailboxes, cursors, ownership
@@ -70,7 +72,7 @@ class Committer:
         self._metrics.actors_cached.set_function(lambda: len(self.actors))
         self._metrics.actor_cache_bytes.set_function(lambda: self.actors.bytes)
         self.poison = Poison(store, bus, mailboxes, cursors, self._metrics, self._actors.drop)
-        self._watch = watch or Watch()
+        self._watch, self._tracer = watch or Watch(), tracer
         self.commits = 0  # Batches that the store has answered.
         self._in_hand: set[int] = set()  # Partitions of the step under way.
         self._rested = anyio.Event()
@@ -228,15 +230,17 @@ class Committer:
                 case "fenced":
                     fenced.add(work.unit.partition)
                     self._again(work, ())
+        if self._tracer.enabled:
+            stood = [w for w, v in zip(works, verdicts, strict=True) if v.status == "committed"]
+            record_works(self._tracer, stood, self._bus.root, self._clock())
         # Also for known units: this very batch may have been committed before its connection was lost.
         stand = [w.unit for w, v in zip(works, verdicts, strict=True) if v.status in ("committed", "known")]
-        rings = dict.fromkeys(send.to for unit in stand for send in unit.sends)
-        effects = dict.fromkeys(effect.effect_kind for unit in stand for effect in unit.effects)
+        rings, effects = bells(stand)
         await self._until_stored(lambda: self.asks.committed(stand))
         if rings:
-            await self._bus.ring(list(rings))
+            await self._bus.ring(list(rings), rings)
         if effects:
-            await self._bus.ring_effects(list(effects))
+            await self._bus.ring_effects(list(effects), effects)
         if any(unit.timers for unit in stand):
             self._timers_changed()
         await self.poison.tidy()
@@ -252,10 +256,11 @@ class Committer:
         self._mailboxes.done(work.address, work.commands)
         for row, pending in zip(work.unit.settled, work.commands, strict=True):
             if row.outcome == "refused":
-                log.info("commit.refused", **_about(pending), detail=row.detail)
+                log.info("commit.refused", **pending.about, detail=row.detail)
         await self.poison.committed(work)
+        places = {pending.id: pending for pending in work.commands if pending.envelope.reply_to}
         for inbox, reply in work.answers(verdict.first_position):
-            await self._reply(inbox, reply)
+            await self._bus.reply(inbox, encode(reply), places[reply.id].traceparent)
 
     async def _known(self, work: Work, ids: Sequence[str]) -> None:
         """Some commands were settled before (a repetition, or this very batch before the connection was lost)."""
@@ -263,14 +268,15 @@ class Committer:
         await self._until_stored(lambda: self.poison.known(work))
         self._settle(known)
         self._again(work, known)
-        asked = {p.id: p.envelope.reply_to for p in known if p.envelope.reply_to}
+        asked = {p.id: p for p in known if p.envelope.reply_to}
         if asked:
             kind = self._kinds.get(work.address.kind)
             later = kind is not None and bool(kind.later)
-            told = await self._until_stored(lambda: self.asks.known(work.address.project, asked, later))
+            inboxes = {id_: pending.envelope.reply_to for id_, pending in asked.items()}
+            told = await self._until_stored(lambda: self.asks.known(work.address.project, inboxes, later))
             for id_, reply in told.items():
                 if reply is not None:
-                    await self._bus.reply(asked[id_], reply)
+                    await self._bus.reply(inboxes[id_], reply, asked[id_].traceparent)
 
     def _again(self, work: Work, without: Sequence[Pending]) -> None:
         """The unit lost: forget the cached state and decide what is left of it anew, if it is ours still."""
@@ -287,11 +293,3 @@ class Committer:
         for pending in commands:
             if pending.sequence:
                 self._cursors.settle(partition_of(pending.address), pending.sequence, pending.generation)
-
-    async def _reply(self, inbox: str, reply: Reply) -> None:
-        await self._bus.reply(inbox, encode(reply))
-
-
-def _about(pending: Pending) -> dict[str, str]:
-    """What a log line about a command says of it."""
-    return {"correlation": pending.correlation, "actor": str(pending.address), "command": pending.id}

@@ -52,6 +52,11 @@ class Cursors:
                 self._erasable.pop(sequence, None)
 
     @property
+    def open_most(self) -> int:
+        """How many are open in the partition that has the most."""
+        return max(map(len, self._open.values()), default=0)
+
+    @property
     def seen(self) -> int:
         """The highest sequence that came by."""
         return self._seen

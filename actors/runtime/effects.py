@@ -17,18 +17,18 @@ from uuid import UUID
 
 import anyio
 import anyio.abc
-import msgspec
 import structlog
-from structlog.contextvars import bind_contextvars
 
+from actors.runtime.attempts import Attempt, Attempts, told_by
 from actors.runtime.chance import any_chance, new_uuid, spread
-from actors.runtime.endings import UNDECODABLE_S, Ending, Wording
-from actors.runtime.kind import EffectCall, Kinds, Performer
+from actors.runtime.endings import UNDECODABLE_S, Ending
+from actors.runtime.kind import Kinds, Performer
 from actors.runtime.metrics import RuntimeMetrics
-from actors.runtime.ports import Bus, Clock
+from actors.runtime.ports import NO_TRACES, Bus, Clock
 from actors.runtime.record import Record
 from actors.runtime.running_call import RunningCall
-from actors.runtime.taps import NoTaps, Tap, Taps
+from actors.runtime.taps import NoTaps, Taps
+from actors.runtime.tracing import NO_TRACER, Tracer, told_place
 from eventstore.effects import WITHDRAW
 from eventstore.store import ClaimedEffect, EffectOutcome, EventStore, StoreUnavailable
 from protocol.codec import encode
@@ -56,17 +56,18 @@ class EffectWorker:
         self, store: EventStore, bus: Bus, performers: Mapping[str, Performer], clock: Clock,
         metrics: RuntimeMetrics | None = None, record: Record | None = None, worker: UUID | None = None,
         chance: Random | None = None, kinds: Kinds | None = None, taps: Taps | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:  # fmt: skip
         self._chance = chance or any_chance()
         self.worker = worker or new_uuid(self._chance)
-        self._record, self._kinds, self._taps = record, kinds, taps or NoTaps()
+        self._record = record
         self._store, self._bus, self._performers, self._clock = store, bus, performers, clock
         self._metrics = metrics or RuntimeMetrics()
+        self._attempts = Attempts(performers, kinds, taps or NoTaps(), self._metrics, tracer, bus.root, clock)
         self._running = dict.fromkeys(performers, 0)
         self._ending = 0  # Effects that are ended without being performed.
         self._calls: dict[tuple[str, str], RunningCall] = {}
         self._claims = anyio.Lock()  # A heartbeat and a new claim of one effect must not overtake each other.
-        self._decoders = {kind: msgspec.json.Decoder(p.work) for kind, p in performers.items()}
         self._stirred, self._looked_for, self._idle = anyio.Event(), anyio.Event(), anyio.Event()
         self._draining = False
 
@@ -179,24 +180,24 @@ class EffectWorker:
 
     async def _perform(self, group: anyio.abc.TaskGroup, performer: Performer, call: RunningCall) -> None:
         effect = call.effect
-        # In the context of this task alone: every line the performer writes says what it is about.
-        bind_contextvars(correlation=effect.correlation, actor=str(effect.address), effect=effect.key)
-        gauge, started = self._metrics.effects_running.labels(performer.kind), anyio.current_time()
+        gauge = self._metrics.effects_running.labels(performer.kind)
         gauge.inc()
         try:
-            tap = self._taps.open(effect.address, effect.key, effect.attempt, performer.kind)
-            ending = await self._attempt(group, performer, call, tap)
-            ended = await self._write(lambda: call.effect, ending, tap)
-            self._note(performer.kind, effect, ended, ending, anyio.current_time() - started)
+            attempt = self._attempts.begin(effect, effect.attempt)
+            ending = await self._attempt(group, performer, call, attempt)
+            ended = await self._write(lambda: call.effect, ending, attempt)
+            self._attempts.end(attempt, ended, ending)
             del self._calls[_id_of(effect)]
         finally:
             gauge.dec()
             call.leave()
 
-    async def _attempt(self, group: anyio.abc.TaskGroup, performer: Performer, call: RunningCall, tap: Tap) -> Ending:
+    async def _attempt(
+        self, group: anyio.abc.TaskGroup, performer: Performer, call: RunningCall, attempt: Attempt
+    ) -> Ending:
         """How the attempt ended."""
         effect = call.effect
-        wording = self._wording(performer, effect, tap)
+        wording = self._attempts.wording(performer, attempt)
         if wording is None:
             return Ending("undecodable", again_s=UNDECODABLE_S, tried=False)
         if (record := self._record) is not None:
@@ -214,19 +215,18 @@ class EffectWorker:
 
     async def _end(self, effect: ClaimedEffect) -> None:
         """End an effect that was withdrawn, or that a human has settled."""
-        bind_contextvars(correlation=effect.correlation, actor=str(effect.address), effect=effect.key)
-        performer, started = self._performers[effect.effect_kind], anyio.current_time()
         try:
-            tap = self._taps.open(effect.address, effect.key, effect.attempt + 1, performer.kind)
-            ending = await self._decided(performer, effect, tap)
-            ended = await self._write(lambda: effect, ending, tap)
-            self._note(performer.kind, effect, ended, ending, anyio.current_time() - started)
+            attempt = self._attempts.begin(effect, effect.attempt + 1)
+            ending = await self._decided(self._performers[effect.effect_kind], attempt)
+            ended = await self._write(lambda: effect, ending, attempt)
+            self._attempts.end(attempt, ended, ending)
         finally:
             self._ending -= 1
             self._idle.set()
 
-    async def _decided(self, performer: Performer, effect: ClaimedEffect, tap: Tap) -> Ending:
-        wording, record = self._wording(performer, effect, tap), self._record
+    async def _decided(self, performer: Performer, attempt: Attempt) -> Ending:
+        effect, record = attempt.effect, self._record
+        wording = self._attempts.wording(performer, attempt)
         if wording is None:
             return Ending("undecodable", again_s=UNDECODABLE_S)
         if record is not None and effect.state == "withdrawn":
@@ -236,18 +236,7 @@ class EffectWorker:
                 return Ending("recorded", known)
         return wording.decided(effect)
 
-    def _wording(self, performer: Performer, effect: ClaimedEffect, tap: Tap) -> Wording | None:
-        """None for work that is not ours to decode: another version wrote it, and one that can will take it."""
-        try:
-            work = self._decoders[performer.kind].decode(effect.body)
-        except msgspec.DecodeError as error:
-            log.error("effects.undecodable", key=effect.key, error=str(error))
-            return None
-        attempt = max(1, effect.attempt)
-        call = EffectCall(effect.address, effect.key, effect.at, effect.correlation, attempt, tap)
-        return Wording(performer, self._kinds, call, work)
-
-    async def _write(self, current: Callable[[], ClaimedEffect], ending: Ending, tap: Tap) -> str:
+    async def _write(self, current: Callable[[], ClaimedEffect], ending: Ending, attempt: Attempt) -> str:
         """Have the store know the ending, under the claim that is `current`; its name, or "claim_lost" when another
         worker has the effect now."""
         store, partition = self._store, partition_of(current().address)
@@ -255,7 +244,7 @@ class EffectWorker:
             outcome = self._told(ending.outcome)
             held = await self._until_stored(lambda: store.finish_effect(current(), outcome, partition))
             if held:
-                tap.end()
+                attempt.tap.end()
         elif ending.doubt:
             told = None if ending.told is None else self._told(ending.told)
             held = await self._until_stored(lambda: store.effects.doubt(current(), ending.doubt, told, partition))
@@ -264,21 +253,12 @@ class EffectWorker:
         else:
             held = False
         if held and ending.again_s is None:
-            await self._bus.ring([current().address])
+            receiver, said = current().address, told_by(current(), ending)
+            await self._bus.ring([receiver], {receiver: told_place(current(), said).traceparent} if said else NO_TRACES)
         return ending.ended if held else "claim_lost"
 
     def _told(self, command: Command) -> EffectOutcome:
         return EffectOutcome(tag_of(command), encode(command), self._clock())
-
-    def _note(self, kind: str, effect: ClaimedEffect, ended: str, ending: Ending, seconds: float) -> None:
-        self._metrics.attempted(kind, ended, seconds)
-        if ending.nonsense:
-            self._metrics.effects_nonsense.labels(kind).inc()
-        tell = log.info if ended in ("done", "recorded", "settled") else log.warning
-        tell(
-            "effects.ended", kind=kind, ended=ended, attempt=effect.attempt, seconds=round(seconds, 3),
-            **({"error": ending.error} if ending.error else {}),
-        )  # fmt: skip
 
     def _free(self, kind: str) -> None:
         self._running[kind] -= 1

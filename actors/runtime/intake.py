@@ -208,14 +208,16 @@ class Intake:
         """Nothing can be kept of a command for a name no actor can have; its asker is told."""
         log.warning("intake.no_address", subject=message.subject, error=error)
         self._metrics.turned_away(UNKNOWN_KIND, BAD_ADDRESS)
+        traceparent = ""
         try:
-            inbox = from_headers(message.headers).reply_to
+            envelope = from_headers(message.headers)
+            inbox, traceparent = envelope.reply_to, envelope.traceparent
         except BadHeader as bad:
             inbox = bad.reply_to
         if inbox:
             id_ = message.identity(self._bus.stream)
             reply = Reply("refused", id_, plain(message.subject), code=BAD_ADDRESS, message=plain(error))
-            await self._bus.reply(inbox, encode(reply))
+            await self._bus.reply(inbox, encode(reply), traceparent)
 
     async def fetch(self, receivers: list[Address]) -> None:
         """Read the outbox rows of those actors into their mailboxes, in written order. What waits for a parked one is

@@ -18,6 +18,7 @@ from actors.runtime.taps import SILENT, Tap
 from protocol.codec import Vocabulary
 from protocol.message import Command, Event, tag_of
 from protocol.subjects import Address
+from protocol.trace import TraceContext
 from protocol.upcast import Upcast, leading_to
 
 S = TypeVar("S")
@@ -146,7 +147,7 @@ class Kind(Generic[S]):
 @dataclass(frozen=True, slots=True)
 class EffectCall:
     """Who wants the work and under which key. `key` is the idempotency key; `attempt` counts from 1. What is emitted
-    to the `tap` can be read while the effect runs (taps.py)."""
+    to the `tap` can be read while the effect runs (taps.py). `trace` is where in its trace this attempt is made."""
 
     address: Address
     key: str
@@ -154,6 +155,7 @@ class EffectCall:
     correlation: str
     attempt: int
     tap: Tap = SILENT
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True)

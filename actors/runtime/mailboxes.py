@@ -16,6 +16,7 @@ import anyio
 from actors.runtime.deadlines import deadline_refusal
 from actors.runtime.kind import Kinds
 from actors.runtime.priority import Box, rank
+from actors.runtime.traces import given_by
 from actors.runtime.turn import Pending, plain
 from eventstore.store import PendingSend
 from protocol.codec import Malformed, UnknownTag, Vocabulary, read_tag
@@ -230,7 +231,7 @@ def from_row(kinds: Kinds, row: PendingSend) -> Pending:
     command, refusal = _decode(kinds, row.to, row.body, external=False)
     return Pending(
         row.to, row.id, row.type, row.body, row.at, row.correlation, Envelope(id=row.id, causation=row.causation),
-        command, refusal, outbox_id=row.outbox_id, outcome_of=row.outcome_of, sender=row.sender,
+        command, refusal, outbox_id=row.outbox_id, outcome_of=row.outcome_of, sender=row.sender, trace=row.trace,
     )  # fmt: skip
 
 
@@ -255,7 +256,7 @@ def from_message(
     correlation = address.name if kind is None or kind.correlates or not envelope.correlation else envelope.correlation
     return Pending(
         address, identity, _tag(body), body, at, correlation, envelope, command, refusal,
-        sequence=sequence, generation=generation,
+        sequence=sequence, generation=generation, trace=given_by(envelope),
     )  # fmt: skip
 
 

@@ -6,20 +6,30 @@ make up (ids, paths, projects, unknown kinds) never becomes one. Seconds and byt
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from actors.runtime.work import Work
-from eventstore.store import Batch, Verdict
+from eventstore.store import Batch, NewEvent, Verdict
+from protocol.reply import CANCELLED, EXPIRED, Reply
 
 UNKNOWN_KIND = "unknown"
 # The keeper of quarantined commands is no kind of actor, but has events of its own.
 _KEEPER_KIND = "runtime"
+# Turns and commits: a commit takes about a millisecond, a client's patience is about ten seconds.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# A command waits behind others, and at worst for an owner that died: up to minutes.
+_WAIT_SECONDS = (*_SECONDS, 30, 60, 300)
+# A program runs for a tenth of a second, a model answers after some seconds, and the longest time-out is minutes.
 _LONG_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+# Up to UNITS_MAX (commit.py) actors of a commit, and about twice as many events.
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
+
+
+Committed = Callable[[Sequence[NewEvent]], None]
 
 
 class Timings(Histogram):
@@ -35,22 +45,45 @@ class Timings(Histogram):
 
 
 class RuntimeMetrics:
-    """The runtime's metrics on `registry` (one of its own by default). `kinds` are the kinds of actors there are."""
+    """The runtime's metrics on `registry` (one of its own by default). `kinds` are the kinds of actors there are;
+    `watched` hear what was committed of the streams of a kind."""
 
-    def __init__(self, registry: CollectorRegistry | None = None, kinds: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        kinds: Collection[str] = (),
+        watched: Mapping[str, Committed] = MappingProxyType({}),
+    ) -> None:
         self.registry = registry or CollectorRegistry()
-        self._kinds = {*kinds, _KEEPER_KIND}
+        self._kinds, self._watched = {*kinds, _KEEPER_KIND}, watched
         self._make_turns()
+        self._make_asks()
         self._make_effects()
         self.outbox_overdue = self._gauge("outbox_overdue", "Actors whose sends wait too long, at the last look.")
         self.intake_reopens = self._counter("intake_reopens", "How often the feed of commands had to be opened again.")
         self._make_supervision()
         self.actors_cached = self._gauge("actors_cached", "Actors in memory.")
         self.actor_cache_bytes = self._gauge("actor_cache_bytes", "What they take, by the cache's own estimate.")
+        self._make_leases()
+
+    def _make_leases(self) -> None:
         self.partitions_held = self._gauge("partitions_held", "Partitions that this process owns.")
+        self._leases_gained = self._counter("leases_gained", "Partitions gained, by how they were left.", "outcome")
+        self._leases_ended = self._counter("leases_ended", "Partitions held no more, by why.", "outcome")
         self.lease_renewals_failed = self._counter(
             "lease_renewals_failed", "Renewals of the leases that the store did not answer."
         )
+        self.commits_fenced = self._counter(
+            "commits_fenced", "Batches of which the store refused units, since others own their partitions."
+        )
+        self.commands_open = self._gauge("commands_open", "Commands read from the stream and not settled yet.")
+        self.partition_open_commands = self._gauge(
+            "partition_open_commands_max", "Of the partition of this process that has the most: commands not settled."
+        )
+
+    def _make_asks(self) -> None:
+        self._asks_opened = self._counter("asks_opened", "Asks that are to be answered later.", "kind")
+        self._asks_ended = self._counter("asks_ended", "Asks that were open and have ended, by how.", "kind", "outcome")
 
     def _make_supervision(self) -> None:
         self.actors_parked = self._gauge("actors_parked", "Actors of this process's partitions that are parked.")
@@ -68,13 +101,16 @@ class RuntimeMetrics:
         self._turned_away = self._counter(
             "commands_turned_away", "Commands that were answered and left no trace, by why.", "kind", "code"
         )
-        self._asks_expired = self._counter("asks_expired", "Asks that got no answer by their deadline.", "kind")
         self._turns = self._counter("turns", "Units decided, by what their commit said.", "kind", "outcome")
         self._quarantines = self._counter("quarantines", "Commands that broke their actor's turn.", "kind")
+        # There from the start: of a series that begins with its first quarantine Prometheus sees no increase.
+        for kind in (*sorted(self._kinds), UNKNOWN_KIND):
+            self._quarantines.labels(kind)
         self._events = self._counter("events_written", "Events committed, by the kind of their stream.", "kind")
-        self._waited = self._timings(
-            "command_commit_seconds", "From a command's own time to the commit that settled it."
-        )
+        self._waited = Timings(
+            "troupe_command_commit_seconds", "From a command's own time to the commit that settled it.",
+            registry=self.registry, buckets=_WAIT_SECONDS,
+        )  # fmt: skip
         self._commits = self._counter("commits", "Batches the store has answered.")
         self._commit_seconds = self._histogram("commit_seconds", "One batch, from its first sending to its answer.")
         self._commit_units = self._histogram("commit_units", "Units (actors) in one batch.", buckets=_SIZES)
@@ -105,7 +141,7 @@ class RuntimeMetrics:
     def turned(self, works: Sequence[Work], verdicts: Sequence[Verdict], now: datetime) -> None:
         """What the units of an answered batch came to. Counted together first: a counter's lock for each command would
         take longer than its decision."""
-        turns, commands, quarantines, events = (defaultdict[tuple[str, ...], int](int) for _ in range(4))
+        turns, commands, quarantines, events, asks = (defaultdict[tuple[str, ...], int](int) for _ in range(5))
         waited: list[float] = []
         for work, verdict in zip(works, verdicts, strict=True):
             kind = self._kind(work.address.kind)
@@ -120,10 +156,15 @@ class RuntimeMetrics:
                 waited.append(max(0.0, (now - pending.at).total_seconds()))
             if work.error:
                 quarantines[(kind,)] += 1
+            if work.unit.asks:
+                asks[(kind,)] += len(work.unit.asks)
             if work.unit.events:
                 events[(self._kind(work.unit.address.kind),)] += len(work.unit.events)
+                if (watching := self._watched.get(work.unit.address.kind)) is not None:
+                    watching(work.unit.events)
+        self.commits_fenced.inc(any(verdict.status == "fenced" for verdict in verdicts))
         counted = ((self._turns, turns), (self._commands, commands), (self._quarantines, quarantines))
-        for counter, counts in (*counted, (self._events, events)):
+        for counter, counts in (*counted, (self._events, events), (self._asks_opened, asks)):
             for labels, count in counts.items():
                 counter.labels(*labels).inc(count)
         self._waited.observe_all(waited)
@@ -140,9 +181,19 @@ class RuntimeMetrics:
         """Commands of that kind of actor were answered with `code` ("busy", "bad-address") and are not settled."""
         self._turned_away.labels(self._kind(kind), code).inc(count)
 
-    def ask_expired(self, kind: str) -> None:
-        """An ask of that kind of actor ended without an answer."""
-        self._asks_expired.labels(self._kind(kind)).inc()
+    def ask_ended(self, kind: str, end: Reply) -> None:
+        """An ask of that kind of actor has ended: answered, refused, cancelled, or expired without an answer."""
+        outcome = "answered" if end.outcome == "accepted" else "refused"
+        self._asks_ended.labels(self._kind(kind), end.code if end.code in (CANCELLED, EXPIRED) else outcome).inc()
+
+    def leases_gained(self, clean: int, unclean: int) -> None:
+        """Partitions are this process's now; `unclean`: whoever had them did not let go of them."""
+        self._leases_gained.labels("clean").inc(clean)
+        self._leases_gained.labels("unclean").inc(unclean)
+
+    def leases_ended(self, count: int, released: bool) -> None:
+        """They are not any more: it let go of them (`released`), or has lost them."""
+        self._leases_ended.labels("released" if released else "lost").inc(count)
 
     def attempted(self, effect: str, outcome: str, seconds: float) -> None:
         """An attempt at an effect has ended: done, given_up, retried, undecodable, claim_lost, or recorded (a fork);
@@ -168,9 +219,6 @@ class RuntimeMetrics:
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"troupe_{name}", words, labels, registry=self.registry)
-
-    def _timings(self, name: str, words: str) -> "Timings":
-        return Timings(f"troupe_{name}", words, registry=self.registry, buckets=_SECONDS)
 
     def _histogram(self, name: str, words: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
         return Histogram(f"troupe_{name}", words, labels, registry=self.registry, buckets=buckets)

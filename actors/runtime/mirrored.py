@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
+from actors.runtime.traces import place
 from eventstore.store import Recorded
+from eventstore.traces import RESENT, key_of
 from protocol.envelope import Envelope, format_time, to_headers
 from protocol.subjects import event_subject
 
@@ -71,14 +73,24 @@ class EventsStream(Protocol):
         ...
 
 
-def mirrored(event: Recorded, root: str) -> Mirrored:
-    """The message that an event is in the mirror."""
+def trace_key(event: Recorded) -> tuple[str, str]:
+    """Under what the store knows the trace that was given to an event (`store.traces`)."""
+    # What the runtime says of a command it says in a stream of its own.
+    key = key_of(event.causation, RESENT) if event.address.kind == "runtime" else event.reference
+    return event.address.project, key
+
+
+def mirrored(event: Recorded, root: str, given: str = "") -> Mirrored:
+    """The message that an event is in the mirror. `given`: the trace that was given to it ("": none was)."""
+    cause = place(given, event.address.project, event.correlation, "process", event.causation)
     envelope = Envelope(
         id=_printable(event.reference),
         time=format_time(event.at),
         source=_printable(str(event.address)),
         correlation=_printable(event.correlation),
         causation=_printable(event.causation),
+        traceparent=cause.traceparent,
+        tracestate=cause.state,
     )
     headers = to_headers(envelope, _printable(event.type))
     return Mirrored(event.position, event_subject(event.address, event.type, root), headers, event.body)

@@ -5,7 +5,7 @@ from the cursor. `flush` is no barrier and publishes are not awaited: the outbox
 """
 
 import math
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Self
@@ -25,10 +25,10 @@ from nats.js.api import (
 
 from actors.runtime.nats_client import CONNECT_S_MAX, RECONNECT_WAIT_S, TolerantClient, connect
 from actors.runtime.nats_feed import NatsFeed
-from actors.runtime.nats_messages import Unanswered, commands_stream, stored_message
+from actors.runtime.nats_messages import Unanswered, commands_stream, stored_message, traced
 from actors.runtime.nats_messages import erase as erase_messages
 from actors.runtime.nats_writer import Unwritable, Writer
-from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost
+from actors.runtime.ports import NO_TRACES, BusUnavailable, CommandFeed, FeedLost
 from protocol.subjects import (
     PARTITIONS,
     ROOT,
@@ -253,13 +253,14 @@ class NatsBus:
             return ""
         return f"the stream {self.stream} takes no message ({type(error).__name__}: {error})"
 
-    async def ring(self, receivers: Sequence[Address]) -> None:
+    async def ring(self, receivers: Sequence[Address], traces: Mapping[Address, str] = NO_TRACES) -> None:
         for receiver in receivers:
-            await self._publish(command_subject(receiver, self.root), b"", {"Troupe-Outbox": "1"})
+            headers = {"Troupe-Outbox": "1", **traced(traces.get(receiver, ""))}
+            await self._publish(command_subject(receiver, self.root), b"", headers)
 
-    async def ring_effects(self, kinds: Sequence[str]) -> None:
+    async def ring_effects(self, kinds: Sequence[str], traces: Mapping[str, str] = NO_TRACES) -> None:
         for kind in kinds:
-            await self._publish(effect_subject(kind, self.root), b"", None)
+            await self._publish(effect_subject(kind, self.root), b"", traced(traces.get(kind, "")))
 
     async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
         for kind in kinds:
@@ -272,13 +273,13 @@ class NatsBus:
 
         await self.client.subscribe(effect_subject(kind, self.root), cb=rung)
 
-    async def reply(self, inbox: str, body: bytes) -> None:
-        await self._publish(inbox, body, None)
+    async def reply(self, inbox: str, body: bytes, traceparent: str = "") -> None:
+        await self._publish(inbox, body, traced(traceparent))
 
     async def bury(self, address: Address, body: bytes, headers: dict[str, str]) -> None:
         await self._publish(dead_subject(address, self.root), body, headers)
 
-    async def _publish(self, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         try:
             await self._writer.publish(subject, body, headers)
         except (*_FAILED, Unwritable, ValueError) as error:

@@ -53,6 +53,11 @@ def commands_stream(name: str, root: str, bytes_max: int) -> StreamConfig:
     )
 
 
+def traced(traceparent: str) -> dict[str, str]:
+    """The headers that name a place in a trace ("": none)."""
+    return {"traceparent": traceparent} if traceparent else {}
+
+
 async def stored_message(client: Client, stream: str, sequence: int, timeout_s: float) -> StoredMessage | None:
     """Where and when the message with that sequence was stored, without what is in it; None when there is none."""
     # Not a direct get: the leader's word is asked for, and it carries the stored time.

@@ -21,6 +21,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.nats_bus import NatsBus
+from actors.runtime.nats_messages import traced
 from actors.runtime.ports import BusUnavailable
 from actors.runtime.taps import CHUNK_BYTES_MAX, Tap, bytes_of
 from protocol.subjects import ROOT, Address, tap_subject, taps_wildcard
@@ -80,8 +81,8 @@ class NatsTaps:
         self._homeless = False  # The stream is not there.
         self._heard = anyio.Event()
 
-    def open(self, address: Address, key: str, attempt: int, effect_kind: str) -> Tap:
-        return _NatsTap(self, tap_subject(address, self._bus.root), key, attempt, effect_kind)
+    def open(self, address: Address, key: str, attempt: int, effect_kind: str, traceparent: str = "") -> Tap:
+        return _NatsTap(self, tap_subject(address, self._bus.root), key, attempt, effect_kind, traceparent)
 
     def put(self, emitted: _Emitted) -> None:
         """Have it published if there is room; an end has room of its own."""
@@ -176,9 +177,11 @@ class NatsTaps:
 class _NatsTap:
     """One attempt's tap."""
 
-    def __init__(self, taps: NatsTaps, subject: str, key: str, attempt: int, effect_kind: str) -> None:
+    def __init__(
+        self, taps: NatsTaps, subject: str, key: str, attempt: int, effect_kind: str, traceparent: str
+    ) -> None:
         self._taps, self._subject, self._key, self._kind = taps, subject, key, effect_kind
-        self._attempt, self._offset = attempt, 0
+        self._attempt, self._offset, self._trace = attempt, 0, traced(traceparent)
 
     def emit(self, chunk: bytes | msgspec.Struct) -> None:
         try:
@@ -194,7 +197,7 @@ class _NatsTap:
         self._taps.put(_Emitted(self._subject, self._headers() | {END: "1"}, b"", self._kind))
 
     def _headers(self) -> dict[str, str]:
-        return {KEY: self._key, ATTEMPT: str(self._attempt), OFFSET: str(self._offset)}
+        return {KEY: self._key, ATTEMPT: str(self._attempt), OFFSET: str(self._offset), **self._trace}
 
 
 async def remove_taps(bus: NatsBus) -> None:

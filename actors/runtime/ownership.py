@@ -147,14 +147,14 @@ class Ownership:
         mine = sorted(partition for partition in partitions if partition in self.held)
         if mine:
             log.warning("ownership.lost", partitions=mine)
-            self._drop(mine)
+            self._drop(mine, released=False)
             self.stir()
 
     async def release(self) -> None:
         """Leave: whoever takes over need not wait for the leases to end. StoreUnavailable."""
         await self._store.workers.leave(self.worker.id)
         partitions = list(self.held)
-        self._drop(partitions)
+        self._drop(partitions, released=True)
         await self._store.release(partitions, self.worker.id)
         await self._ring()
 
@@ -207,6 +207,7 @@ class Ownership:
             unclean = sum(not lease.clean for lease in leases)
             log.info("ownership.gained", partitions=len(leases), held=len(self.held), unclean=unclean)
             self._metrics.partitions_held.set(len(self.held))
+            self._metrics.leases_gained(len(leases) - unclean, unclean)
             for gained in self._gained:
                 gained(leases)
 
@@ -219,15 +220,16 @@ class Ownership:
             self._resume([partition])
             return False
         if partition in self.held:
-            self._drop([partition])
+            self._drop([partition], released=True)
             await self._store.release([partition], self.worker.id)
             await self._ring()
         return True
 
-    def _drop(self, partitions: Collection[int]) -> None:
+    def _drop(self, partitions: Collection[int], released: bool) -> None:
         for partition in partitions:
             del self.held[partition], self._until[partition]
         self._metrics.partitions_held.set(len(self.held))
+        self._metrics.leases_ended(len(partitions), released)
         for lost in self._lost:
             lost(partitions)
         self._renewed.set()

@@ -12,6 +12,7 @@ import msgspec
 from actors.runtime.deadlines import deadline_of
 from actors.runtime.turn import Pending, detail_of, settled
 from eventstore.records import Parking, Settled, Unit, Waiting
+from eventstore.traces import Traced
 from protocol.codec import encode
 from protocol.envelope import to_headers
 from protocol.message import Refusal
@@ -39,12 +40,19 @@ def kept(commands: Sequence[Pending], reason: str, room: int) -> Unit:
             waits.append(waiting(pending))
         else:
             rows.append(settled(pending, "refused", detail_of(refusal)))
-    return Unit(partition_of(address), address, None, tuple(rows), waits=tuple(waits))
+    ids = {wait.id for wait in waits}
+    traces = tuple(traced for pending in commands if pending.id in ids for traced in noted(pending))
+    return Unit(partition_of(address), address, None, tuple(rows), waits=tuple(waits), traces=traces)
 
 
 def parking(killer: Pending, error: str) -> Parking:
     """The row that parks the actor which that command broke."""
     return Parking(killer.address, error)
+
+
+def noted(pending: Pending) -> tuple[Traced, ...]:
+    """The trace that came with a command that waits; of what an event wanted, the event's is known."""
+    return (Traced(pending.id, pending.trace),) if pending.trace and "@" not in pending.id else ()
 
 
 def waiting(pending: Pending) -> Waiting:

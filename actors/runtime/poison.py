@@ -100,7 +100,7 @@ class Poison:
         if bad.error:
             raise error
         first, *rest = bad.commands
-        log.error("poison.invalid_unit", **_about(first), commands=len(bad.commands), error=str(error))
+        log.error("poison.invalid_unit", **first.about, commands=len(bad.commands), error=str(error))
         self._mailboxes.give_back(bad.address, rest)
         instead = decide(bad.address, [first]) if rest else [quarantine(first, str(error))]
         return [*works[: error.index], *instead, *works[error.index + 1 :]]
@@ -112,10 +112,11 @@ class Poison:
                 self._mailboxes.keep(work.address, len(work.unit.waits))
             return
         killer = work.commands[0]
-        log.error("poison.quarantined", **_about(killer), error=work.error)
+        log.error("poison.quarantined", **killer.about, error=work.error)
         self._park(killer.address, work.error)
         self._troubles.note(killer.address.kind)
-        await self._bus.bury(killer.address, killer.body, {"Troupe-Error": work.error, "ce-id": killer.id})
+        headers = {"Troupe-Error": work.error, "ce-id": killer.id, "traceparent": killer.traceparent}
+        await self._bus.bury(killer.address, killer.body, headers)
 
     async def known(self, work: Work) -> None:
         """A unit was settled before; if it is a quarantine, perhaps by this very batch. StoreUnavailable."""
@@ -136,8 +137,3 @@ class Poison:
     def _park(self, address: Address, reason: str) -> None:
         self._forget(address)
         self._mailboxes.park(address, reason, 0)
-
-
-def _about(pending: Pending) -> dict[str, str]:
-    """What a log line about a command says of it."""
-    return {"correlation": pending.correlation, "actor": str(pending.address), "command": pending.id}

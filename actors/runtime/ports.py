@@ -4,9 +4,10 @@ The bus is the road, never the arbiter: it may lose, repeat and delay. Nothing b
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,6 +17,7 @@ _ID = re.compile(r"(?!timer:)[!-?A-~]{1,200}")  # Printable ASCII without "@".
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BELL = "Troupe-Outbox"
 _MICROSECOND = timedelta(microseconds=1)
+NO_TRACES: Mapping[Any, str] = MappingProxyType({})
 
 
 class BusUnavailable(Exception):
@@ -103,20 +105,22 @@ class Bus(Protocol):
         are passed over. BusUnavailable."""
         ...
 
-    async def ring(self, receivers: Sequence[Address]) -> None:
-        """Tell the owners of these actors that outbox rows wait for them. May be lost."""
+    async def ring(self, receivers: Sequence[Address], traces: Mapping[Address, str] = NO_TRACES) -> None:
+        """Tell the owners of these actors that outbox rows wait for them. May be lost. `traces`: a traceparent for
+        those receivers of which is known what waits."""
         ...
 
-    async def ring_effects(self, kinds: Sequence[str]) -> None:
-        """Tell effect workers that there is work. May be lost."""
+    async def ring_effects(self, kinds: Sequence[str], traces: Mapping[str, str] = NO_TRACES) -> None:
+        """Tell effect workers that there is work; `traces` likewise. May be lost."""
         ...
 
     async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
         """Call `wake` when one of those kinds is rung."""
         ...
 
-    async def reply(self, inbox: str, body: bytes) -> None:
-        """Answer an asker. May be lost; the asker's time-out then means unknown."""
+    async def reply(self, inbox: str, body: bytes, traceparent: str = "") -> None:
+        """Answer an asker; the traceparent names the command that is answered. May be lost; the asker's time-out then
+        means unknown."""
         ...
 
     async def bury(self, address: Address, body: bytes, headers: dict[str, str]) -> None:

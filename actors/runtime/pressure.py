@@ -100,7 +100,7 @@ class Pressure:
             for pending in told:
                 reply = settled[pending.id] if pending.id in settled else encode(busy(pending))
                 if reply is not None:
-                    await self._bus.reply(pending.envelope.reply_to, reply)
+                    await self._bus.reply(pending.envelope.reply_to, reply, pending.traceparent)
 
     def _sort(self) -> None:
         """Find those that the stored cursors have passed, and forget those of an earlier feed: they come again."""

@@ -2,7 +2,7 @@
 anew. Pure, but for what `Recovered` looks up."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from actors.runtime.turn import plain
 from eventstore.histories import SettledCommand
 from eventstore.store import NewTimer, Recorded
 from protocol.codec import Malformed
-from protocol.message import Refusal
+from protocol.message import Command, Refusal
 from protocol.runtime import CancelCommand
 from protocol.subjects import Address
 
@@ -119,32 +119,55 @@ class Redecided:
                 self.command = send.type, send.body
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the code of today makes of a command: the events it writes, or the code of its refusal, or what broke."""
+
+    events: tuple[Said, ...] = ()
+    refused: str = ""
+    broke: str = ""
+
+    def __str__(self) -> str:
+        if self.refused:
+            return f"refused: {self.refused}"
+        return self.broke or _tags(self.events)
+
+
 def redecided(turn: Redecided) -> tuple[str, str] | None:
     """What the command led to and what it would lead to; None when that is the same."""
     assert turn.command is not None, "only what was found can be decided"
     tag, body = turn.command
     expected = _tags(turn.recorded)
-    try:
-        decided = [encoded(event) for event in _decide(turn, tag, body)]
-    except Refusal as refusal:
-        return expected, f"refused: {refusal.code}"
-    except Exception as error:  # noqa: BLE001 - whatever a core raises is what differs
-        return expected, words_of(error)
-    if decided == turn.recorded:
+    decision = decided(turn.kind, turn.state, turn.id, lambda: _read(turn.kind, tag, body))
+    if decision.refused or decision.broke:
+        return expected, str(decision)
+    if decision.events == tuple(turn.recorded):
         return None
-    now = _tags(decided)
+    now = _tags(decision.events)
     if now != expected:
         return expected, now
-    n = next(n for n, pair in enumerate(zip(decided, turn.recorded, strict=True)) if pair[0] != pair[1])
-    return f"{expected} as recorded", f"event {turn.version + n} differs in {_fields(turn.recorded[n], decided[n])}"
+    pairs = zip(decision.events, turn.recorded, strict=True)
+    n = next(n for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    fields = _fields(turn.recorded[n], decision.events[n])
+    return f"{expected} as recorded", f"event {turn.version + n} differs in {fields}"
 
 
-def _decide(turn: Redecided, tag: str, body: bytes) -> tuple[Any, ...]:
-    if tag not in turn.kind.decides:
-        command = heard(turn.kind, msgspec.json.decode(body, type=CancelCommand), turn.id)
-    else:
-        command = heard(turn.kind, turn.kind.command_vocabulary.decode(body, tag), turn.id)
-    return () if command is None else turn.kind.decide(turn.state, command)
+def decided(kind: Kind[Any], state: Any, id_: str, read: Callable[[], Command]) -> Decision:
+    """What that kind decides on that state; `read` gives the command of that id, or raises what it is refused for."""
+    try:
+        command = heard(kind, read(), id_)
+        events = () if command is None else kind.decide(state, command)
+        return Decision(tuple(encoded(event) for event in events))
+    except Refusal as refusal:
+        return Decision(refused=refusal.code)
+    except Exception as error:  # noqa: BLE001 - whatever a core raises is what differs
+        return Decision(broke=words_of(error))
+
+
+def _read(kind: Kind[Any], tag: str, body: bytes) -> Command:
+    if tag not in kind.decides:
+        return msgspec.json.decode(body, type=CancelCommand)
+    return kind.command_vocabulary.decode(body, tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +195,7 @@ def words_of(error: Exception) -> str:
     return type(error).__name__
 
 
-def _tags(said: list[Said]) -> str:
+def _tags(said: Sequence[Said]) -> str:
     return ", ".join(tag for tag, _ in said) or "no event"
 
 

@@ -35,6 +35,7 @@ from actors.runtime.sealing import Sealer
 from actors.runtime.services import Eraser, Sweeper, Timekeeper
 from actors.runtime.supervision import nothing, supervised
 from actors.runtime.taps import NoTaps, Taps
+from actors.runtime.tracing import NO_TRACER, Tracer
 from actors.runtime.watchdog import Watchdog
 from eventstore.forking import Fork
 from eventstore.keyring import Keyring
@@ -72,24 +73,26 @@ class Process:
     def __init__(
         self, store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
         metrics: RuntimeMetrics, sealer: Sealer, fork: Fork | None, chance: Random, cache: CacheLimits | None,
-        watchdog: Watchdog | None, taps: Taps,
+        watchdog: Watchdog | None, taps: Taps, tracer: Tracer,
     ) -> None:  # fmt: skip
         self.metrics = metrics
         me = Worker(new_uuid(chance), alone, tuple(sorted(performers)), gethostname(), os.getpid())
         cursors, mailboxes = Cursors(), Mailboxes()
+        metrics.commands_open.set_function(lambda: cursors.open_count)
+        metrics.partition_open_commands.set_function(lambda: cursors.open_most)
         self._mailboxes = mailboxes
         pressure = Pressure(mailboxes, cursors, bus, metrics)
         self.ownership = Ownership(store, bus, me, chance, metrics)
         timekeeper = Timekeeper(store, bus, self.ownership.held)
         self.committer = Committer(
             store, bus, kinds, mailboxes, cursors, self.ownership, clock, timekeeper.changed, metrics, pressure, cache,
-            watchdog,
+            watchdog, tracer,
         )  # fmt: skip
         poison = self.committer.poison
         self.progress = Progress(store, mailboxes, self.committer, metrics)
         record = Record(store.forks, kinds, fork.live) if fork else None
         score = Score(store, bus, mailboxes, tuple(performers)) if fork else None
-        self.worker = EffectWorker(store, bus, performers, clock, metrics, record, me.id, chance, kinds, taps)
+        self.worker = EffectWorker(store, bus, performers, clock, metrics, record, me.id, chance, kinds, taps, tracer)
         intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, sealer, score, pressure, poison.learn)
         self.ownership.watch(poison.suspects.gained, poison.suspects.lost)
         self.ownership.watch(intake.gained, intake.lost)
@@ -144,18 +147,19 @@ async def running(
     store: EventStore, bus: Bus, kinds: Kinds, performers: Performers, clock: Clock, alone: bool,
     metrics: RuntimeMetrics | None = None, keyring: Keyring | None = None, fork: Fork | None = None,
     chance: Random | None = None, cache: CacheLimits | None = None, watchdog: Watchdog | None = None,
-    taps: Taps | None = None,
+    taps: Taps | None = None, tracer: Tracer = NO_TRACER,
 ) -> AsyncGenerator[Runtime]:  # fmt: skip
     """Be one process of the company until the block ends. `alone`: this one holds its state folder's lock, so a
     forerunner is dead, and its leases and effect claims are taken over at once; others may join. Without a keyring
     personal text is refused. In a `fork` the original's order of commands is kept, and its record answers effects.
     `chance` draws ids and spreads retries; `cache` bounds the memory of actors. The `watchdog` ends the process when it
-    stands still. What effects say while they run goes to `taps`. ServiceFailed when a service fails again and again."""
+    stands still. What effects say while they run goes to `taps`, spans to the `tracer`. ServiceFailed when
+    a service fails again and again."""
     collect_seldom()
     metrics = metrics or RuntimeMetrics(kinds=kinds)
     process = Process(
         store, bus, kinds, performers, clock, alone, metrics, Sealer(keyring), fork, chance or any_chance(), cache,
-        watchdog, taps or NoTaps(),
+        watchdog, taps or NoTaps(), tracer,
     )  # fmt: skip
     if alone:
         others = [w.id for w in (await store.workers.roster()).workers if not w.alone]

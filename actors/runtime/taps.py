@@ -59,8 +59,8 @@ class Tap(Protocol):
 class Taps(Protocol):
     """The taps of one process."""
 
-    def open(self, address: Address, key: str, attempt: int, effect_kind: str) -> Tap:
-        """The tap of one attempt at an effect that this actor wanted."""
+    def open(self, address: Address, key: str, attempt: int, effect_kind: str, traceparent: str = "") -> Tap:
+        """The tap of one attempt at an effect that this actor wanted; the traceparent names that attempt."""
         ...
 
     async def run(self) -> None:
@@ -96,7 +96,7 @@ SILENT: Tap = _Silent()
 class NoTaps:
     """Nobody reads along."""
 
-    def open(self, address: Address, key: str, attempt: int, effect_kind: str) -> Tap:
+    def open(self, address: Address, key: str, attempt: int, effect_kind: str, traceparent: str = "") -> Tap:
         return SILENT
 
     async def run(self) -> None:

@@ -13,23 +13,26 @@ from actors.runtime.deadlines import ask_deadline, deadline_of
 from actors.runtime.follow import encoded, followed
 from actors.runtime.kind import Cancel, Kind
 from actors.runtime.later import ended, heard, withdrawn
-from eventstore.store import Answer, NewAsk, NewEffect, NewEvent, NewSend, NewTimer, Settled, Unit
+from actors.runtime.traces import place, traceparent
+from eventstore.store import Answer, NewAsk, NewEffect, NewEvent, NewSend, NewTimer, Settled, Traced, Unit
+from eventstore.traces import RESENT
 from protocol.codec import encode
 from protocol.envelope import Envelope, to_headers
 from protocol.message import Command, Event, Refusal
 from protocol.reply import Reply
 from protocol.runtime import CancelCommand
 from protocol.subjects import Address, partition_of
+from protocol.trace import TraceContext
 
 EVENTS_MAX = 256  # One command that causes more is a broken core, not a big decision.
-RESENT = "runtime/"  # So begins the cause of a command that waited for a parked actor: the event that let it go on.
 DETAIL_LENGTH_MAX = 2_000  # Characters of what is said of a refusal or a broken turn.
 
 
 class Pending(msgspec.Struct, frozen=True):
     """A command waiting for its turn. `outbox_id` > 0: an outbox row; otherwise `sequence` is its place in COMMANDS.
 
-    `refusal` is set when it was already found wanting on the way in (malformed, unknown, expired).
+    `refusal` is set when it was already found wanting on the way in (malformed, unknown, expired). `trace` is the one
+    that was given to it or to what it follows from ("": none was).
     """
 
     address: Address
@@ -46,6 +49,27 @@ class Pending(msgspec.Struct, frozen=True):
     sender: str = ""  # Of an outbox row: who wrote it.
     sequence: int = 0
     generation: int = 0
+    trace: str = ""
+
+    @property
+    def place(self) -> TraceContext:
+        """Where in its trace this command is processed."""
+        return place(self.trace, self.address.project, self.correlation, "process", self.id)
+
+    @property
+    def traceparent(self) -> str:
+        """That place, as a header has it."""
+        return traceparent(self.trace, self.address.project, self.correlation, "process", self.id)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a log line about this command says of it."""
+        return {
+            "correlation": self.correlation,
+            "trace_id": self.place.trace_id,
+            "actor": str(self.address),
+            "command": self.id,
+        }
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -80,7 +104,7 @@ class Turn:
 
     __slots__ = (
         "address", "answers", "asks", "before", "cancels", "effects", "events", "kind", "now", "replies", "sends",
-        "settled", "state", "timers", "version",
+        "settled", "state", "timers", "traces", "version",
     )  # fmt: skip
 
     def __init__(self, kind: Kind[Any], address: Address, before: Loaded, now: datetime) -> None:
@@ -94,6 +118,7 @@ class Turn:
         self.effects: list[NewEffect] = []
         self.asks: list[NewAsk] = []
         self.answers: list[Answer] = []
+        self.traces: list[Traced] = []
         self.replies: list[tuple[str, Reply, int]] = []
 
     def unit(self) -> Unit:
@@ -109,6 +134,7 @@ class Turn:
             effects=tuple(self.effects),
             asks=tuple(self.asks),
             answers=tuple(self.answers),
+            traces=tuple(self.traces),
         )
 
     def take(self, index: int, pending: Pending) -> None:
@@ -125,6 +151,8 @@ class Turn:
             return
         except Exception as error:
             raise TurnBroke(index, f"decide: {type(error).__name__}: {error}") from error
+        if pending.trace:
+            self._trace(pending, len(decided))
         if len(decided) > EVENTS_MAX:
             raise TurnBroke(index, f"decide: {len(decided)} events for one command, limit {EVENTS_MAX}")
         try:
@@ -141,6 +169,14 @@ class Turn:
             self.asks.append(NewAsk(pending.id, pending.envelope.reply_to, deadline, pending.correlation))
         else:
             self._settle(pending, "accepted" if decided else "silent", first)
+
+    def _trace(self, pending: Pending, events: int) -> None:
+        """The next events belong to the trace that the command came with, and so does what is told its asker later."""
+        stored = pending.place.stored
+        keys = [self.address.reference(self.version + n) for n in range(1, events + 1)]
+        if events and pending.envelope.reply_to and type(pending.command) in self.kind.later:
+            keys.append(pending.id)
+        self.traces.extend(Traced(key, stored) for key in keys)
 
     def _apply(self, event: Event, pending: Pending) -> None:
         tag, body = encoded(event)

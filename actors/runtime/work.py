@@ -9,7 +9,7 @@ from msgspec import structs
 
 from actors.runtime.deadlines import deadline_of, too_late
 from actors.runtime.kind import Kind
-from actors.runtime.parking import parking, waiting
+from actors.runtime.parking import noted, parking, waiting
 from actors.runtime.turn import Loaded, Pending, Turn, TurnBroke, Watch, detail_of, plain, run_turn, settled
 from eventstore.store import InboxRow, NewEvent, Unit
 from protocol.codec import encode
@@ -96,6 +96,7 @@ def quarantine(killer: Pending, error: str) -> Work:
         (NewEvent(tag_of(event), encode(event), killer.at, killer.correlation, killer.id),),
         parks=(parking(killer, error),),
         waits=(waiting(killer),),
+        traces=noted(killer),
     )
     return Work(unit, [killer], error=error)
 

@@ -20,7 +20,7 @@ class MemoryAsks:
     async def answered(self, project: str, ids: Collection[str]) -> list[Ask]:
         await checkpoint()
         rows = [self._tables.asks.get((project, id_)) for id_ in ids]
-        return [_ask(row) for row in rows if row is not None and row.answer]
+        return [self._ask(row) for row in rows if row is not None and row.answer]
 
     async def repeat(self, project: str, inboxes: Mapping[str, str]) -> list[Ask]:
         await checkpoint()
@@ -28,7 +28,7 @@ class MemoryAsks:
         there = [(row, inbox) for row, inbox in rows if row is not None]
         for row, inbox in there:
             row.ask = replace(row.ask, reply_to=inbox)
-        return [_ask(row) for row, _ in there]
+        return [self._ask(row) for row, _ in there]
 
     async def expire(self, partitions: Collection[int], limit: int) -> list[Ask]:
         await checkpoint()
@@ -37,7 +37,7 @@ class MemoryAsks:
         ended = sorted(late, key=lambda row: (row.ask.deadline, row.ask.id))[:limit]
         for row in ended:
             row.answer = EXPIRED
-        return [_ask(row) for row in ended]
+        return [self._ask(row) for row in ended]
 
     async def next_deadline_s(self, partitions: Collection[int]) -> float | None:
         await checkpoint()
@@ -60,7 +60,7 @@ class MemoryAsks:
         rows = self._tables.asks.values()
         return [row for row in rows if row.partition in partitions and row.answer is None]
 
-
-def _ask(row: AskRow) -> Ask:
-    asked = row.ask
-    return Ask(asked.id, row.address, asked.reply_to, asked.deadline, asked.correlation, row.answer)
+    def _ask(self, row: AskRow) -> Ask:
+        asked = row.ask
+        trace = self._tables.traces.get((row.address.project, asked.id), "")
+        return Ask(asked.id, row.address, asked.reply_to, asked.deadline, asked.correlation, row.answer, trace)

@@ -121,17 +121,18 @@ def claim_rows(
         for row in tables.effects.values()
         if row.effect.effect_kind in kinds and row.state in states and row.free(now)
     ]
-    return [_claim(row, worker, now + timedelta(seconds=ttl_s), attempts) for row in sorted(free, key=_age)[:limit]]
+    until = now + timedelta(seconds=ttl_s)
+    return [_claim(tables, row, worker, until, attempts) for row in sorted(free, key=_age)[:limit]]
 
 
-def _claim(row: EffectRow, worker: UUID, until: datetime, attempts: int) -> ClaimedEffect:
+def _claim(tables: Tables, row: EffectRow, worker: UUID, until: datetime, attempts: int) -> ClaimedEffect:
     state = row.state
     row.worker, row.claim, row.claimed_until, row.attempts = worker, uuid4(), until, row.attempts + attempts
     row.state = "" if state == "again" else state
     e = row.effect
     return ClaimedEffect(
         row.address, e.key, e.effect_kind, e.safety, e.body, e.at, e.correlation, e.causation, row.attempts, row.claim,
-        state, row.note,
+        state, row.note, tables.trace(row.address.project, e.key, e.causation),
     )  # fmt: skip
 
 

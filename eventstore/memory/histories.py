@@ -1,10 +1,18 @@
 """What histories were made of, in memory: keeps the promises of `eventstore/histories.py`."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 
 from anyio.lowlevel import checkpoint
 
-from eventstore.histories import PendingClass, PendingWork, Place, SettledCommand, check_class
+from eventstore.histories import (
+    EventlessCommand,
+    KeptCommand,
+    PendingClass,
+    PendingWork,
+    Place,
+    SettledCommand,
+    check_class,
+)
 from eventstore.memory.tables import Tables
 from protocol.subjects import Address
 
@@ -22,6 +30,33 @@ class MemoryHistories:
             id_: SettledCommand(id_, row.type, self._tables.kept[project, id_, outbox].body)
             for (project, id_, outbox), row in self._tables.inbox.items()
             if id_ in wanted and row.address == address and row.outcome == "accepted"
+        }
+
+    async def eventless(self) -> AsyncGenerator[Sequence[EventlessCommand]]:
+        await checkpoint()
+        links = self._tables.links
+        for (_, id_, outbox), row in list(self._tables.inbox.items()):
+            if row.outcome != "quarantined" and (row.events or (row.type == "append" and row.outcome == "accepted")):
+                continue
+            kept = self._tables.kept[row.address.project, id_, outbox]
+            before = links[kept.link - 1] if kept.link else None
+            after = links[kept.link] if kept.link < len(links) else None
+            low, stood = (before.first_position - 1, before.last_position) if before else (0, 0)
+            high = after.last_position if after else self._tables.head
+            yield [
+                EventlessCommand(
+                    id_, outbox, row.address, row.type, row.outcome, row.detail, kept.at, low, stood, high
+                )
+            ]  # fmt: skip
+
+    async def kept(self, project: str, keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], KeptCommand]:
+        await checkpoint()
+        found = ((key, self._tables.inbox.get((project, *key))) for key in keys)
+        rows = self._tables.kept
+        return {
+            key: KeptCommand(row.type, rows[project, *key].headers, rows[project, *key].body)
+            for key, row in found
+            if row is not None
         }
 
     async def pending(self, what: PendingClass, after: Place, limit: int) -> list[PendingWork]:

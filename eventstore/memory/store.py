@@ -4,6 +4,7 @@ For simulations and tests that need no server. One event loop; every call is ato
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,17 +15,20 @@ from eventstore.checks import check_append, check_appends, check_batch
 from eventstore.memory.appending import append_all
 from eventstore.memory.archive import MemoryArchive, MemoryAudit
 from eventstore.memory.asks import MemoryAsks
+from eventstore.memory.backlog import MemoryBacklog
 from eventstore.memory.blobs import MemoryBlobs
 from eventstore.memory.commit import commit_batch
 from eventstore.memory.dead import MemoryDead
 from eventstore.memory.effects import MemoryEffects, claim_rows
 from eventstore.memory.fork import MemoryForks
+from eventstore.memory.gaps import MemoryGaps
 from eventstore.memory.histories import MemoryHistories
 from eventstore.memory.leases import MemoryLeases
 from eventstore.memory.reading import MemoryLog
 from eventstore.memory.snapshots import MemorySnapshots
 from eventstore.memory.subject_keys import MemorySubjectKeys
 from eventstore.memory.tables import EffectRow, Partition, Tables, TimerRow
+from eventstore.memory.traces import MemoryTraces
 from eventstore.memory.workers import MemoryWorkers
 from eventstore.records import Append, Appended
 from eventstore.store import (
@@ -54,6 +58,8 @@ class MemoryStore(MemoryLog):
         self.blobs = MemoryBlobs(self._tables, now)
         self.archive = MemoryArchive(self._tables, self.blobs, self._ring)
         self.audit = MemoryAudit(self._tables, self.blobs)
+        self.gaps = MemoryGaps(self._tables)
+        self.backlog = MemoryBacklog(self._tables, now)
         self.snapshots = MemorySnapshots(self._tables)
         self.keys = MemorySubjectKeys(self._tables, now, self._ring)
         self.workers = MemoryWorkers(self._tables, now)
@@ -62,6 +68,7 @@ class MemoryStore(MemoryLog):
         self.histories = MemoryHistories(self._tables)
         self.effects = MemoryEffects(self._tables, now)
         self.asks = MemoryAsks(self._tables, now)
+        self.traces = MemoryTraces(self._tables)
         self.forks = MemoryForks(self._tables, now, self._forked)
 
     async def append(
@@ -131,7 +138,9 @@ class MemoryStore(MemoryLog):
     async def pending_sends(self, to: Collection[Address], limit: int) -> list[PendingSend]:
         await checkpoint()
         wanted = set(to)
-        return [w.send for w in self._tables.outbox.values() if w.send.to in wanted][:limit]
+        rows = [w.send for w in self._tables.outbox.values() if w.send.to in wanted][:limit]
+        traces = [self._tables.trace(send.to.project, send.id, send.causation) for send in rows]
+        return [replace(send, trace=trace) if trace else send for send, trace in zip(rows, traces, strict=True)]
 
     async def overdue_sends(self, partitions: Collection[int], older_than_s: float, limit: int) -> list[Address]:
         await checkpoint()

@@ -22,6 +22,7 @@ from eventstore.records import (
     Waiting,
 )
 from eventstore.snapshots import Snapshot
+from eventstore.traces import key_of
 from eventstore.workers import Worker
 from protocol.subjects import Address
 
@@ -173,6 +174,8 @@ class Tables:
     effects: dict[tuple[str, str], EffectRow] = field(default_factory=dict[tuple[str, str], EffectRow])
     # By project and id.
     asks: dict[tuple[str, str], AskRow] = field(default_factory=dict[tuple[str, str], AskRow])
+    # By project and key.
+    traces: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     parked: dict[Address, ParkedRow] = field(default_factory=dict[Address, ParkedRow])
     parked_commands: dict[int, ParkedCommand] = field(default_factory=dict[int, ParkedCommand])
     past_parkings: list[PastParking] = field(default_factory=list[PastParking])
@@ -195,6 +198,10 @@ class Tables:
     def version(self, address: Address) -> int:
         stream = self.streams.get(address)
         return stream.version if stream else 0
+
+    def trace(self, project: str, id: str, causation: str) -> str:
+        """The trace that was given to what a send or an effect follows from ("": none was)."""
+        return self.traces.get((project, key_of(id, causation)), "") if self.traces else ""
 
     def next_id(self) -> int:
         self.last_id += 1
@@ -245,6 +252,8 @@ class Tables:
         for unit, _ in winners:
             for ask in unit.asks:
                 self.asks.setdefault((unit.address.project, ask.id), AskRow(unit.address, unit.partition, ask))
+            for traced in unit.traces:
+                self.traces.setdefault((unit.address.project, traced.key), traced.trace)
         for unit, position in winners:
             for answer in unit.answers:
                 row = self.asks.get((unit.address.project, answer.ask))

@@ -36,7 +36,7 @@ def _asks(rows: Sequence[asyncpg.Record]) -> list[Ask]:
     return [
         Ask(
             r["id"], Address(r["project"], r["kind"], r["name"]), r["reply_to"], r["deadline"], r["correlation"],
-            r["answer"],
+            r["answer"], r["trace"],
         )
         for r in rows
     ]  # fmt: skip

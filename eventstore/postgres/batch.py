@@ -69,6 +69,11 @@ def carried(batch: Batch) -> list[Any]:
     ]  # fmt: skip
 
 
+def traced(units: Sequence[Unit]) -> list[Any]:
+    """The traces that were given, for sql/commit_judged.sql: the units' numbers, projects, keys and traces."""
+    return columns(4, [(n, u.address.project, t.key, t.trace) for n, u in enumerate(units, start=1) for t in u.traces])
+
+
 def needs_more(batch: Batch) -> bool:
     """Whether there is anything in a batch that `commit_batch` does not know of."""
     return any(u.carries or any(c.deadline is not None for c in u.settled) for u in batch.units)

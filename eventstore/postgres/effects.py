@@ -54,7 +54,7 @@ def claimed(row: asyncpg.Record) -> ClaimedEffect:
     """A row of an effect that was claimed just now."""
     return ClaimedEffect(
         _address(row), row["key"], row["effect_kind"], row["safety"], row["body"], row["at"], row["correlation"],
-        row["causation"], row["attempts"], row["claim"], row["state"], row["note"],
+        row["causation"], row["attempts"], row["claim"], row["state"], row["note"], row["trace"],
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from eventstore.postgres.batch import caused, chain_digest, columns
+from eventstore.postgres.batch import caused, chain_digest, columns, traced
 from eventstore.postgres.connections import Connection
 from eventstore.postgres.packing import Unpackable, alike, alike_numbers, numbers, pieces, texts
 from eventstore.postgres.statements import statement
@@ -58,7 +58,10 @@ class OptimisticCommits:
         arguments = self._arguments(fences, units, kept, created)
         if arguments is None:
             return None
-        answer: list[int] | None = await connection.fetchval(statement("commit_optimistic"), until, owned, *arguments)
+        name = "commit_optimistic"
+        if any(unit.traces for unit in units):
+            name, arguments = "commit_optimistic_traced", [*arguments, *traced(units)[1:]]
+        answer: list[int] | None = await connection.fetchval(statement(name), until, owned, *arguments)
         if answer is None:
             return None
         self._remember(zip(created, answer[1:], strict=True))

@@ -19,12 +19,14 @@ from eventstore.postgres.appending import append_all
 from eventstore.postgres.archive import PostgresArchive
 from eventstore.postgres.asks import PostgresAsks
 from eventstore.postgres.audit import PostgresAudit
-from eventstore.postgres.batch import arguments, carried, needs_more
+from eventstore.postgres.backlog import PostgresBacklog
+from eventstore.postgres.batch import arguments, carried, needs_more, traced
 from eventstore.postgres.blobs import PostgresBlobs
 from eventstore.postgres.connections import CONNECT_TIMEOUT_S, Kept, Listener, Pool, connect, errors, key_pool, pools
 from eventstore.postgres.dead import PostgresDead
 from eventstore.postgres.effects import PostgresEffects, claimed
 from eventstore.postgres.fork import PostgresForks, keys_of
+from eventstore.postgres.gaps import PostgresGaps
 from eventstore.postgres.histories import PostgresHistories
 from eventstore.postgres.leases import PostgresLeases
 from eventstore.postgres.migrate import installed, migrate
@@ -33,6 +35,7 @@ from eventstore.postgres.reading import PostgresLog
 from eventstore.postgres.snapshots import PostgresSnapshots
 from eventstore.postgres.statements import Statements, statement
 from eventstore.postgres.subject_keys import PostgresSubjectKeys
+from eventstore.postgres.traces import PostgresTraces
 from eventstore.postgres.workers import PostgresWorkers
 from eventstore.records import Append, Appended
 from eventstore.store import (
@@ -60,18 +63,22 @@ class PostgresStore(PostgresLog):
     ) -> None:
         super().__init__(general, listener)
         self.pool = general
+        self.dsn = dsn  # For processes that help this one: it holds a password.
         self.schema = schema
         self.blobs = PostgresBlobs(general, committing)
         self.archive = PostgresArchive(dsn, schema, self.blobs)
         self.audit = PostgresAudit(dsn, schema, self.blobs)
+        self.gaps = PostgresGaps(dsn, schema)
+        self.backlog = PostgresBacklog(general)
         self.snapshots = PostgresSnapshots(general)
         self.keys = PostgresSubjectKeys(keys or general)
         self.workers = PostgresWorkers(general)
         self.dead = PostgresDead(general, committing)
         self.leases = PostgresLeases(general)
-        self.histories = PostgresHistories(general)
+        self.histories = PostgresHistories(general, dsn, schema)
         self.effects = PostgresEffects(general)
         self.asks = PostgresAsks(general)
+        self.traces = PostgresTraces(general)
         self.forks = PostgresForks(dsn, schema, general, type(self).open)
         self._kept = Kept()
         self._commits = Statements(committing, general, self._kept.lend)
@@ -129,7 +136,9 @@ class PostgresStore(PostgresLog):
             if verdicts is not None:
                 return verdicts
             if needs_more(batch):
-                rows = await connection.fetch(statement("commit_judged"), *arguments(batch), *carried(batch))
+                rows = await connection.fetch(
+                    statement("commit_judged"), *arguments(batch), *carried(batch), *traced(batch.units)
+                )
             else:
                 rows = await connection.fetch(statement("commit"), *arguments(batch))
         return tuple(Verdict(row["status"], row["first_position"], tuple(row["known"])) for row in rows)
@@ -166,7 +175,7 @@ class PostgresStore(PostgresLog):
         return [
             PendingSend(
                 row["id"], row["key"], _address(row), row["sender"], row["type"], row["body"], row["at"],
-                row["correlation"], row["causation"], row["outcome_of"],
+                row["correlation"], row["causation"], row["outcome_of"], row["trace"],
             )
             for row in await self._run.rows("pending_sends", *fields, limit)
         ]  # fmt: skip

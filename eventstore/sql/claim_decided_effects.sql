@@ -12,5 +12,7 @@ with claimable as (
     from claimable c where e.project = c.project and e.key = c.key
     returning e.*
 )
-select project, kind, name, key, effect_kind, safety, body, at, correlation, causation, attempts, claim, state, note
-from claimed order by at, key
+select c.project, c.kind, c.name, c.key, c.effect_kind, c.safety, c.body, c.at, c.correlation, c.causation, c.attempts,
+       c.claim, c.state, c.note, coalesce(t.trace, '') as trace
+from claimed c left join traces t on t.project = c.project and t.key = trace_key(c.key, c.causation)
+order by c.at, c.key

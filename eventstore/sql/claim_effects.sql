@@ -14,4 +14,6 @@ with claimable as (
     returning e.project, e.kind, e.name, e.key, e.effect_kind, e.safety, e.body, e.at, e.correlation, e.causation,
               e.attempts, e.claim, c.state, e.note
 )
-select * from claimed order by at, key
+select c.*, coalesce(t.trace, '') as trace
+from claimed c left join traces t on t.project = c.project and t.key = trace_key(c.key, c.causation)
+order by c.at, c.key

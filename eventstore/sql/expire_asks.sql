@@ -7,4 +7,6 @@ with late as (
     update asks set answer = '' from late where asks.project = late.project and asks.id = late.id
     returning asks.*
 )
-select id, project, kind, name, reply_to, deadline, correlation, answer from ended order by deadline, id
+select e.id, e.project, e.kind, e.name, e.reply_to, e.deadline, e.correlation, e.answer, coalesce(t.trace, '') as trace
+from ended e left join traces t on t.project = e.project and t.key = e.id
+order by e.deadline, e.id

@@ -6,5 +6,7 @@ with again as (
     update asks set reply_to = again.reply_to from again
     where asks.project = $1 and asks.id = again.id and asks.reply_to <> again.reply_to
 )
-select id, project, kind, name, again.reply_to, deadline, correlation, answer from asks join again using (id)
-where project = $1
+select a.id, a.project, a.kind, a.name, again.reply_to, a.deadline, a.correlation, a.answer,
+       coalesce(t.trace, '') as trace
+from asks a join again using (id) left join traces t on t.project = a.project and t.key = a.id
+where a.project = $1

@@ -65,7 +65,8 @@ def test_a_fork_comes_to_the_same_conclusion_and_performs_nothing(
     assert f"`troupe replay --schema {name}`" in made.stderr
     assert "lies between the events" not in made.stderr
     assert troupe.replay("--schema", name) == events[:position]
-    with troupe.started("dev", "--schema", name) as company:
+    with troupe.started("fork", "--at", str(position), "--open") as company:
+        company.wait_for(f"{name} is there already, and is taken as it is")
         company.wait_for("Ready")
         again = until_concluded(troupe, name)
         task = troupe.answer("task", "show", done["task"], "--schema", name)["task"]
@@ -78,6 +79,16 @@ def test_a_fork_comes_to_the_same_conclusion_and_performs_nothing(
     assert set(ended) == {"recorded"}
     assert troupe.replay() == events
     assert troupe.run("fork", "drop", name).returncode == 0
+
+
+def test_the_code_that_ran_a_company_decides_all_of_it_the_same(
+    finished: tuple[Troupe, dict[str, Any], Events],
+) -> None:
+    troupe, _, events = finished
+    answer = troupe.answer("fork", "--compare")
+    assert (answer["differing"], answer["events"], answer["last"]) == (0, len(events), len(events))
+    assert answer["not_compared"] == {}
+    assert answer["compared"] >= len({(each["kind"], each["id"], each["causation"]) for each in events})
 
 
 def test_the_original_and_its_fork_run_side_by_side(finished: tuple[Troupe, dict[str, Any], Events]) -> None:

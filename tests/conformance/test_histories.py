@@ -2,10 +2,17 @@
 
 import pytest
 
-from eventstore.histories import FIRST, PENDING_CLASSES, PendingWork, SettledCommand
+from eventstore.histories import (
+    FIRST,
+    PENDING_CLASSES,
+    EventlessCommand,
+    KeptCommand,
+    PendingWork,
+    SettledCommand,
+)
 from eventstore.records import Parking, Waiting
 from eventstore.store import BadInput, EventStore, Settled
-from tests.kit.units import FUTURE, NOON, Owner, actor, effect, external, send, timer, unit
+from tests.kit.units import FUTURE, NOON, Owner, actor, effect, event, external, send, timer, unit
 
 A1, A2 = actor("a1"), actor("a2")
 
@@ -81,3 +88,36 @@ async def test_a_class_that_there_is_not_is_refused(store: EventStore) -> None:
         await store.histories.pending("nonsense", FIRST, 1)  # pyright: ignore[reportArgumentType]
     for what in PENDING_CLASSES:
         assert await store.histories.pending(what, FIRST, 10) == []
+
+
+async def test_commands_that_led_to_nothing_come_with_where_the_log_stood(store: EventStore, owner: Owner) -> None:
+    def mute(id_: str, outcome: str, body: bytes = b"{}") -> Settled:
+        return Settled(id_, "task.note.v1", outcome, f"{outcome}: why", headers=b'{"h":1}', body=body)  # pyright: ignore[reportArgumentType]
+
+    async def eventless() -> dict[str, EventlessCommand]:
+        return {row.id: row async for page in store.histories.eventless() for row in page}
+
+    assert await eventless() == {}
+    await owner.commit(unit("a1", None, None, settled=(mute("early", "silent"),), events=0))
+    await owner.commit(unit("a1", command="c1", events=2))
+    await owner.commit(unit("a2", None, None, settled=(mute("between", "refused"),), events=0))
+    await owner.commit(unit("a1", 2, None, settled=(external("c2"), mute("with", "silent")), events=(event(3, "c2"),)))
+    await owner.commit(unit("a1", 3, "c3", events=2))
+    await owner.commit(unit("a1", None, None, settled=(mute("late", "parked", b'{"n":9}'),), events=0))
+    found = await eventless()
+    assert found.keys() == {"early", "between", "with", "late"}
+    assert (found["between"].address, found["between"].outcome, found["between"].detail) == (
+        A2, "refused", "refused: why"
+    )  # fmt: skip
+    stood = {"early": {0}, "between": {2}, "with": {2, 3}, "late": {5}}
+    for id_, row in found.items():
+        assert row.low <= row.stood <= row.high
+        assert row.stood in stood[id_]
+        assert all(row.low <= position <= row.high for position in stood[id_])
+    assert found["between"].low == 0, "the commit before may be its own"
+    assert found["between"].high <= 3
+    keys = [("late", 0), ("c2", 0), ("never", 0), ("late", 7)]
+    assert await store.histories.kept("demo", keys) == {
+        ("late", 0): KeptCommand("task.note.v1", b'{"h":1}', b'{"n":9}'),
+        ("c2", 0): KeptCommand("task.note.v1", b"{}", b"{}"),
+    }

@@ -1,4 +1,4 @@
-"""`troupe agent show`, `artifact`, `usage`: what they print of a real log, and what they say when there is nothing."""
+"""`troupe agent`, `task show`, `artifact`, `usage`: what they print of a real log, and what they say of nothing."""
 
 import hashlib
 import json
@@ -70,6 +70,47 @@ def test_an_agent(project: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert (code, "no agent nobody-1 in the project demo" in said) == (Exit.NOT_FOUND, True)
 
 
+def test_the_agents_with_their_figures(project: str, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = {row["agent"]: row for row in answer(capfd, "agent", "list")}
+    tester = rows["tester-1"]
+    assert (tester["queue_depth"], tester["errors"], tester["completions"], tester["tokens_in"]) == (0, 2, 1, 900)
+    assert (tester["parked"], tester["priced"], tester["cost_micros"]) == (0, 1, 2_700)
+    assert 0.99 < tester["uptime"] <= 1.0
+    assert main(["agent", "list"]) == Exit.OK
+    head, *lines = capfd.readouterr().out.splitlines()
+    assert {"Queue", "Errors", "USD", "Uptime"} <= set(head.split())
+    assert any("tester-1" in line and "0.0027" in line and "100.0%" in line for line in lines)
+    assert main(["agent", "show", "tester-1"]) == Exit.OK
+    said = dict(line.split(maxsplit=1) for line in capfd.readouterr().out.partition("\n\n")[0].splitlines())
+    assert (said["USD"], said["Uptime"]) == ("0.0027", "100.00%")
+    assert said["Tokens"] == "900 in, 90 out, 1 completions"
+    assert said["Average"].startswith(f"{tester['average_seconds']:.1f} s")
+
+
+def test_the_history_of_a_task(project: str, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = answer(capfd, "task", "show", "t1", "--history")
+    assert [lines[0]["happened"], lines[-1]["happened"]] == ["submitted", "concluded"]
+    assert lines[1] | {"role": "orchestrator", "agent": "orchestrator-1", "happened": "working"} == lines[1]
+    page = answer(capfd, "task", "show", "t1", "--history", "--after", str(lines[2]["position"]), "--limit", "5")
+    assert page == lines[3:8]
+    assert main(["task", "show", "t1", "--history", "--limit", "4"]) == Exit.OK
+    told = capfd.readouterr().out.splitlines()
+    assert [line.split()[3:5] for line in told[1:]][-1] == ["tool", "returned"]
+    assert len(told) == 5
+    assert refused(capfd, "task", "show", "t9", "--history")[0] == Exit.NOT_FOUND
+    assert refused(capfd, "task", "show", "t1", "--history", "--limit", "0")[0] == Exit.USAGE
+    assert refused(capfd, "task", "show", "t1", "--history", "--after", "-1")[0] == Exit.USAGE
+
+
+def test_a_task_says_whom_a_role_waits_for(project: str, capfd: pytest.CaptureFixture[str]) -> None:
+    roles = {row["role"]: row for row in answer(capfd, "task", "show", "t1")["roles"]}
+    assert (roles["tester"]["needs"], roles["tester"]["blocked_by"], roles["architect"]["blocks"]) == (
+        ["architect"], [], [],
+    )  # fmt: skip
+    assert main(["task", "show", "t1"]) == Exit.OK
+    assert "Waits for" in capfd.readouterr().out
+
+
 def test_artifacts(project: str, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
     assert main(["artifact", "list", "--role", "architect", "--json"]) == Exit.OK
     rows = json.loads(capfdbinary.readouterr().out)
@@ -115,6 +156,21 @@ def test_usage(project: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert answer(capfd, "usage", "--since", "2026-02-01") == []
     assert refused(capfd, "usage", "--by", "weather")[0] == Exit.USAGE
     assert refused(capfd, "usage", "--since", "yesterday")[0] == Exit.USAGE
+
+
+def test_usage_of_each_model(project: str, capfd: pytest.CaptureFixture[str]) -> None:
+    unknown, small = answer(capfd, "usage", "--models")
+    assert (unknown["provider"], unknown["failures"], unknown["success_rate"], unknown["latency_s"]) == ("", 1, 0, None)
+    assert (small["model"], small["completions"], small["deliveries"], small["delivered"]) == ("small-1", 3, 1, 0)
+    assert main(["usage", "--models"]) == Exit.OK
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert lines[0][:5] == ["Provider", "Model", "Completions", "Failed", "Success"]
+    assert lines[1] == ["-", "-", "0", "1", "0%", "0", "0", "-", "-", "-", "-", "0/0"]
+    assert lines[2] == [
+        "openai", "small-1", "3", "0", "100%", "1150", "115", "0.0032", "+", "?", "3.83", "9.00", "0%", "0/1",
+    ]  # fmt: skip
+    assert answer(capfd, "usage", "--models", "--since", "2026-02-01") == []
+    assert refused(capfd, "usage", "--models", "--events")[0] == Exit.USAGE
 
 
 def test_event_counts(project: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from actors.runtime.kind import Kind
 from actors.runtime.metrics import RuntimeMetrics
 from actors.runtime.nats_bus import NatsBus, utc_now
 from actors.runtime.ownership import WORKERS_BELL
+from actors.runtime.ports import NO_TRACES
 from actors.runtime.supervision import ServiceFailed
 from actors.runtime.supervisor import running
 from actors.runtime.suspects import ATTEMPTS_MAX
@@ -154,10 +155,10 @@ class ListeningBus:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
 
-    async def ring(self, receivers: Sequence[Address]) -> None:
+    async def ring(self, receivers: Sequence[Address], traces: Mapping[Address, str] = NO_TRACES) -> None:
         self.rung.extend(receivers)
         self._rang.set()
-        await self._bus.ring(receivers)
+        await self._bus.ring(receivers, traces)
 
     async def rings(self, count: int) -> None:
         while len(self.rung) < count:

@@ -25,7 +25,9 @@ ITS_OWN = {
     "asks",  # Nobody waits in a fork: those who asked are told by the original.
     "attempts", "workers", "leases",  # Of the company that runs it.
     "outbox", "timers", "effects",  # From reactions that are run again.
-    "partitions", "views", "snapshots", "blob_uploads", "blob_scan",  # As in a new installation.
+    "traces",  # What happens in a fork is no part of the original's.
+    "partitions", "views", "view_ranges", "view_quarantines", "snapshots",  # As in a new installation.
+    "blob_uploads", "blob_scan",
     "blob_marks",  # What recorded outcomes name; the rest is found in the log again.
 }  # fmt: skip
 EMPTY_HERE = {"blob_chunks", "blob_names", "parked_actors", "parked_commands", "past_parkings", "past_waits"}

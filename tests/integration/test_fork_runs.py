@@ -8,6 +8,7 @@ import nats.js.errors
 import pytest
 
 from actors.embedded.servers import Servers
+from actors.runtime.compare import Compare
 from actors.runtime.kind import EffectCall, Performer
 from actors.runtime.nats_bus import NatsBus, utc_now
 from actors.runtime.record import NOTHING_RECORDED
@@ -111,6 +112,10 @@ async def test_a_fork_comes_to_the_same_end_and_performs_nothing(
         async with run_on(servers, database, name, again) as (fork, _):
             await becomes(fork, wanted)
             assert (await fork.audit.verify(processes=1)).broken is None
+            assert (await fork.gaps.find()).gap is None
+            end = await fork.head()
+            compared = await Compare(fork, KINDS, 1, end, end).run()
+            assert (compared.differences, compared.skipped) == ([], {})
     assert again == []
     assert await office.sql("select * from events order by position") == before
 

@@ -21,10 +21,11 @@ from actors.edge.monitoring.ports import PORT_PREFERRED
 from actors.embedded.records import read_records
 from actors.host import Company, HostError, Settings, company
 from eventstore.store import Recorded, Selection
+from protocol.memory import Recalled
 from protocol.message import tag_of
 from protocol.registry import RegisterAgent
 from protocol.router import CompletionGiven
-from protocol.subjects import Address
+from protocol.subjects import PARTITIONS, Address
 from protocol.task import SubmitTask
 from protocol.tools import ToolReturned
 from tests.kit import repositories
@@ -126,11 +127,22 @@ async def test_the_metrics_of_a_run_are_those_of_its_log_and_every_line_is_json(
     assert set(by_label(samples, "troupe_view_position", "view").values()) == {len(events)}
     assert by_label(samples, "troupe_view_lag_events", "view") == {}
     tools = [msgspec.json.decode(e.body, type=ToolReturned) for e in events if e.type == tag_of(ToolReturned)]
-    assert by_label(samples, "troupe_tool_runs_total", "tool", "status") == Counter(
-        (returned.tool, returned.status) for returned in tools
+    assert by_label(samples, "troupe_tool_runs_total", "tool", "role", "status") == Counter(
+        (returned.tool, returned.role, returned.status) for returned in tools
     )
     given = [e for e in events if e.type == tag_of(CompletionGiven)]
-    assert by_label(samples, "troupe_llm_requests_total", "provider", "outcome") == {("offline", "ok"): len(given)}
+    answered = [msgspec.json.decode(e.body, type=CompletionGiven) for e in given]
+    assert by_label(samples, "troupe_llm_requests_total", "provider", "role", "outcome") == Counter(
+        ("offline", completion.role, "ok") for completion in answered
+    )
+    recalls = [msgspec.json.decode(e.body, type=Recalled) for e in events if e.type == tag_of(Recalled)]
+    assert by_label(samples, "troupe_memory_queries_total", "outcome") == Counter(
+        ("hit" if recall.memories else "miss",) for recall in recalls
+    )
+    for name in ("troupe_outbox_sends", "troupe_partitions_free", "troupe_commands_open", "troupe_asks_open"):
+        assert samples[name, ()] == 0, name
+    assert samples["troupe_workers_alive", ()] == samples["troupe_backlog_readable", ()] == 1
+    assert samples[("troupe_leases_gained_total", (("outcome", "clean"),))] == PARTITIONS
     effects = by_label(samples, "troupe_effects_total", "effect", "outcome")
     assert effects == {("completion", "done"): len(given), ("tool", "done"): len(tools)}
     assert by_label(samples, "troupe_effects_running", "effect") == {}

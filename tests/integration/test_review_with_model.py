@@ -18,15 +18,22 @@ from actors import host
 from actors.services.router.offline import OfflineProvider, Script
 from actors.services.router.provider import Completion, CompletionRequest, Provider, ToolCall
 from actors.services.router.select import Choice
+from actors.services.tools.catalogue import CATALOGUE
 from eventstore.store import Recorded
+from projections import model_performance, tool_runs
+from projections.fold import folded
+from projections.model_performance import PERFORMANCE, Performance
+from protocol.message import tag_of
 from protocol.role import ROLES, RoleDelivered, ToolAnswered
 from protocol.router import CompletionFailed, CompletionGiven
 from protocol.subjects import Address, command_subject
 from protocol.task import TaskConcluded
 from protocol.tools import ToolCalled
-from tests.kit.model_server import KEY, MODELS, model_server
+from protocol.trace import parse, trace_id
+from tests.kit.model_server import KEY, MODELS, ModelServer, model_server
 from tests.kit.model_wires import TOKENS_IN, TOKENS_OUT
 from tests.kit.repositories import python_passing
+from tests.kit.spans import Collected, chains, collector
 
 T = TypeVar("T", bound=msgspec.Struct)
 TASK = "review-1"
@@ -76,11 +83,11 @@ async def test_thirteen_roles_work_with_a_model(
     name: str, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY" if name == "openai" else "ANTHROPIC_API_KEY", KEY)
-    async with model_server() as server:
+    async with model_server() as server, collector() as spans:
         server.fault("", "error", "bad_arguments")  # Everyday life: one crash, one slip of the model.
         settings = host.Settings(
             state=tmp_path / "state", advisories_url="http://127.0.0.1:9", metrics_port=0,
-            provider=name, model=MODELS[0], provider_url=server.url,
+            provider=name, model=MODELS[0], provider_url=server.url, otlp_url=f"{spans.url}/v1/traces",
         )  # fmt: skip
         events, reports = await review(settings, repo)
     delivered = {
@@ -101,8 +108,45 @@ async def test_thirteen_roles_work_with_a_model(
     assert not any(each.priced for each in given), "nobody knows what a model on this machine costs"
     assert len(given) == len(server.asked) - 2
     assert all_of(events, CompletionFailed) == []
+    check_figures(events, given)
+    check_spans(spans.spans, server, settings.project, name)
     assert KEY not in str([event.body for event in events])
     assert KEY not in (tmp_path / "state/logs/company.log").read_text()
+
+
+def check_figures(events: list[Recorded], given: list[CompletionGiven]) -> None:
+    """What the views make of the run: every completion was measured, every role delivered, every tool returned."""
+    days = [row for row in folded(model_performance.VIEW, events)[PERFORMANCE].values() if isinstance(row, Performance)]
+    assert {row.model for row in days} == {MODELS[0]}
+    assert sum(row.completions for row in days) == sum(row.measured for row in days) == len(given)
+    assert sum(row.delivered for row in days) == sum(row.deliveries for row in days) == len(ROLES)
+    assert sum(row.tool_calls for row in days) == sum(len(each.tool_calls) for each in given)
+    runs = [
+        row for row in folded(tool_runs.VIEW, events)[tool_runs.RUNS].values() if isinstance(row, tool_runs.ToolRun)
+    ]
+    assert {row.call for row in runs} == {event.reference for event in events if event.type == tag_of(ToolCalled)}
+    assert not any(row.status == tool_runs.RUNNING or row.called_at is None for row in runs)
+
+
+def check_spans(spans: list[Collected], server: ModelServer, project: str, name: str) -> None:
+    """What a collector was told: the whole task as one trace, each completion and each run of a tool in it, and not a
+    word of what was said."""
+    of_task = [span for span in spans if span.trace_id == trace_id(project, TASK)]
+    roots = [span.name for span in of_task if not span.parent]
+    assert roots == [f"process troupe.cmd.{project}.task.{{id}}"]
+    assert [wrong for wrong in chains(of_task) if not wrong.startswith(roots[0])] == []
+    chats = {span.span_id: span for span in of_task if span.name == f"chat {MODELS[0]}"}
+    assert {found.span_id for asked, _ in server.traces if (found := parse(asked))} == chats.keys()
+    assert {span.attributes["gen_ai.provider.name"] for span in chats.values()} == {name}
+    answered = [span for span in chats.values() if not span.failed]
+    assert len(chats) - len(answered) == 1, "the server's crash"
+    asked = len(server.asked) - 1
+    assert sum(span.attributes["gen_ai.usage.input_tokens"] for span in answered) == asked * TOKENS_IN
+    ran = {span.attributes["gen_ai.tool.name"] for span in of_task if span.name.startswith("execute_tool ")}
+    assert ran
+    assert ran <= CATALOGUE.keys()
+    for word in ("review this repository", KEY, "parcels"):
+        assert word not in str(spans)
 
 
 class Meddler:

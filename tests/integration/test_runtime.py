@@ -1,7 +1,7 @@
 """The runtime on real servers, when all is well and when somebody sends nonsense."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -13,6 +13,7 @@ from actors.runtime import services
 from actors.runtime.effects import EffectWorker
 from actors.runtime.kind import EffectCall, Performer
 from actors.runtime.nats_bus import NatsBus, utc_now
+from actors.runtime.ports import NO_TRACES
 from actors.runtime.retry import Retry
 from eventstore.store import NewEvent
 from protocol.codec import BODY_BYTES_MAX, encode
@@ -443,13 +444,13 @@ class DeafBus:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
 
-    async def ring(self, receivers: Sequence[Address]) -> None:
+    async def ring(self, receivers: Sequence[Address], traces: Mapping[Address, str] = NO_TRACES) -> None:
         if next(self._heard):
-            await self._bus.ring(receivers)
+            await self._bus.ring(receivers, traces)
         else:
             self.lost += len(receivers)
 
-    async def ring_effects(self, kinds: Sequence[str]) -> None:
+    async def ring_effects(self, kinds: Sequence[str], traces: Mapping[str, str] = NO_TRACES) -> None:
         self.lost += len(kinds)
 
 

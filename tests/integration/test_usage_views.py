@@ -106,7 +106,7 @@ async def test_event_counts_are_those_of_the_log(store: PostgresStore) -> None:
 
 
 async def test_an_agents_own_page(store: PostgresStore) -> None:
-    queries = await folded(store, small_run(), small_run(task="t2")[:-20])
+    queries = await folded(store, small_run(), small_run(task="t2")[:-22])
     detail = await queries.agent("demo", "tester-1")
     assert detail is not None
     assert detail.agent.agent == "tester-1"

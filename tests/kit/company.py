@@ -194,7 +194,7 @@ class Company:
                     await anyio.sleep(0.1)
 
     async def check_log(self) -> None:
-        """Positions and versions are dense, and the chain vouches for every event."""
+        """Positions and versions are dense, the chain vouches for every event, and nothing beside it is missing."""
         events = await self._all()
         assert [event.position for event in events] == list(range(1, len(events) + 1))
         versions: Counter[Address] = Counter()
@@ -202,6 +202,7 @@ class Company:
             versions[event.address] += 1
             assert event.version == versions[event.address]
         assert (await self.store.audit.verify()).broken is None
+        assert (await self.store.gaps.find()).gap is None
 
     async def check_counters(self, accepted: Collection[str]) -> None:
         """Every accepted id was applied exactly once, and nothing else was."""

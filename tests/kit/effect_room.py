@@ -1,6 +1,6 @@
 """An effect worker on a store in memory, with actors that want what a test says: no server, no turn."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from actors.runtime.effects import EffectWorker
 from actors.runtime.follow import followed
 from actors.runtime.kind import CancelEffect, Effect, EffectCall, Performer
 from actors.runtime.metrics import RuntimeMetrics
+from actors.runtime.ports import NO_TRACES
 from actors.runtime.taps import Taps
 from eventstore.memory.store import MemoryStore
 from eventstore.store import EventStore, NewEffect, PendingSend
@@ -43,7 +44,7 @@ class RingingBus(NotingBus):
         super().__init__()
         self.listeners: list[tuple[set[str], Callable[[], None]]] = []
 
-    async def ring_effects(self, kinds: Sequence[str]) -> None:
+    async def ring_effects(self, kinds: Sequence[str], traces: Mapping[str, str] = NO_TRACES) -> None:
         self.effects.extend(kinds)
         for wanted, wake in self.listeners:
             if wanted & set(kinds):

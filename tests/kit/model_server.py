@@ -65,6 +65,7 @@ class ModelServer:
     faults: list[str] = field(default_factory=list[str])
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     keys: list[str] = field(default_factory=list[str])
+    traces: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])  # Each's traceparent and tracestate.
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # A client of the fault "slow" has hung up.
 
     def fault(self, *names: str) -> None:
@@ -99,6 +100,7 @@ class ModelServer:
         body: dict[str, Any] = await request.json()
         self.asked.append(body)
         self.keys.append(request.headers.get("Idempotency-Key", ""))
+        self.traces.append((request.headers.get("traceparent", ""), request.headers.get("tracestate", "")))
         fault = self.faults.pop(0) if self.faults else ""
         if key != self.key:
             return wire.error(401, "authentication_error", f"invalid key {key}")

@@ -19,11 +19,13 @@ from actors.runtime.simulated.checkers import (
 )
 from actors.runtime.simulated.provider import Payment
 from actors.runtime.simulated.publishers import Published
+from actors.runtime.simulated.tracks import check_traces
 from eventstore.store import InboxRow, Recorded
 from protocol.codec import encode
 from protocol.message import Event, tag_of
 from protocol.reply import Reply
 from protocol.subjects import Address
+from protocol.trace import TraceContext, span_id
 from tests.simulation.kinds import KINDS, Added, Begun, Hit, Reported, at
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -173,3 +175,21 @@ def test_every_ask_ends() -> None:
     assert not check_asks([replace(silent, reply_lost=True)], [], 0.0)
     assert not check_asks([silent], [], 0.0, incarnation=1)
     assert check_asks([silent], [row("a")], 0.0, incarnation=1)
+
+
+def test_a_trace_goes_on_in_all_that_follows() -> None:
+    a, b = at("rally", "a"), at("rally", "b")
+    events = log((a, Hit("b", 1, 1), "x"), (b, Hit("a", 1, 0), "rally/a@1.0"), (a, Hit("b", 1, 1), "y"))
+    trace = TraceContext("1" * 32, "2" * 16, state="s=1")
+
+    def given(id_: str) -> TraceContext | None:
+        return trace if id_ == "x" else None
+
+    good = {
+        ("demo", "rally/a@1"): trace.at(span_id("process", "demo", "x")).stored,
+        ("demo", "rally/b@1"): trace.at(span_id("process", "demo", "rally/a@1.0")).stored,
+    }
+    assert not check_traces(events, good, given)
+    assert "rally/b@1 follows from x" in check_traces(events, dict(list(good.items())[:1]), given)[0]
+    assert "rally/a@2 follows from y" in check_traces(events, good | {("demo", "rally/a@2"): trace.stored}, given)[0]
+    assert check_traces(events, good | {("demo", "rally/b@1"): trace.stored}, given), "of another span"

@@ -107,12 +107,23 @@ def _no_window(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Cursors, "preview", beyond)
 
 
+def _no_trace(patch: pytest.MonkeyPatch) -> None:
+    """What another actor sent begins a trace of its own."""
+    original = intake_module.from_row
+
+    def forgetful(*args: Any) -> Any:
+        return msgspec.structs.replace(original(*args), trace="")
+
+    patch.setattr(intake_module, "from_row", forgetful)
+
+
 MUTATIONS: dict[str, tuple[Mutate, Faults, int, str]] = {
     "fence": (_no_fence, Faults(stalls=6), 3, r"wrote .* in epoch"),
     "inbox": (_no_inbox, Faults(duplication=0.4, reply_loss=0.3), 1, r"was applied \d+ times"),
     "witness": (_no_witness, Faults(wipes=3, restarts=1), 2, r"nobody has settled it|never answered"),
     "outbox": (_no_outbox, Faults(), 2, r"was applied \d+ times"),
     "quarantine": (_no_quarantine, Faults(), 1, r"has no event of its quarantine"),
+    "trace": (_no_trace, Faults(), 1, r"which was given the trace"),
     "window": (_no_window, Faults(crashes=4, call_s=0.1), 1, r"nobody has settled it"),
 }
 

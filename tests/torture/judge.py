@@ -203,6 +203,8 @@ def paid_again(payments: Iterable[Payment]) -> dict[str, int]:
 async def _chain(store: PostgresStore, count: int) -> list[str]:
     verified = await store.audit.verify()
     wrong = [] if verified.broken is None else [f"the chain is broken: {verified.broken}"]
+    gap = (await store.gaps.find()).gap
+    wrong += [] if gap is None else [f"there is a gap beside the log: {gap}"]
     return wrong if await store.head() == count else [*wrong, "somebody still writes"]
 
 

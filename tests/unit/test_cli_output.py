@@ -14,7 +14,7 @@ from rich.console import Console
 from actors.cli import output
 from actors.cli.dev import without_secrets
 from actors.cli.live import LineProgress, TableProgress, progress, roles_table
-from projections.rows import RoleRow, TaskDetail, TaskRow
+from projections.answers import RoleRow, TaskDetail, TaskRow
 from protocol.role import ROLES
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from actors.cli.exits import Exit, Stop
 from actors.cli.report import write_report
 from eventstore.memory.store import MemoryStore
 from eventstore.store import NewEvent
-from projections.rows import ArtifactRow, RoleRow, TaskDetail, TaskRow
+from projections.answers import ArtifactRow, RoleRow, TaskDetail, TaskRow
 from protocol.codec import encode
 from protocol.message import Event, tag_of
 from protocol.role import RoleDelivered

@@ -13,7 +13,7 @@ from actors.keyrings import MasterFiles, make_master
 from eventstore.errors import BadMasterKey, UnknownMasterKey
 from eventstore.memory.store import MemoryStore
 from eventstore.store import Recorded
-from projections.rows import TaskRow
+from projections.answers import TaskRow
 from protocol.codec import encode
 from protocol.personal import ERASED, is_sealed
 from protocol.task import TaskSubmitted

@@ -40,6 +40,15 @@ def test_an_answer_goes_back_to_the_role() -> None:
     ).follows(Send("tester", "t1", RecordCompletion(1, CALLS, "blob-t", 7, "by a script")))
 
 
+def test_what_it_took_is_told_also_of_a_failure() -> None:
+    ASKED.when(RecordAnswer("tester", 1, "blob-1", CALLS, seconds=1.5)).then(
+        CompletionGiven("tester", 1, "blob-1", CALLS, seconds=1.5)
+    )
+    ASKED.when(RecordAnswer("tester", 1, error="no luck", provider="p", model="m", seconds=0.5)).then(
+        CompletionFailed("tester", 1, "no luck", "p", "m", 0.5)
+    )
+
+
 def test_the_next_question_goes_on_where_the_conversation_ends() -> None:
     GIVEN.when(Complete("tester", 2, MORE, "tester@1")).then(CompletionAsked("tester", 2, MORE, "tester@1")).follows(
         Effect("completion", CompletionWork("tester", 2, MORE, "tester@1", "blob-1"), "repeatable")

@@ -188,7 +188,7 @@ async def test_an_ask_ends_at_its_deadline(office: Office) -> None:
     await office.open(new("late", PAST), new("soon", datetime.now(UTC) + timedelta(seconds=0.05)), new("far"))
     await until(office, 2)
     assert office.told() == [("_INBOX.late", "late", "expired"), ("_INBOX.soon", "soon", "expired")]
-    assert office.registry.get_sample_value("troupe_asks_expired_total", {"kind": "unknown"}) == 2
+    assert office.registry.get_sample_value("troupe_asks_ended_total", {"kind": "unknown", "outcome": "expired"}) == 2
 
 
 async def test_an_ask_that_comes_while_it_rests_is_not_late(office: Office) -> None:

@@ -13,18 +13,17 @@ from prometheus_client import CollectorRegistry
 from actors.edge.monitoring import checks
 from actors.edge.monitoring.checks import Verdict, examine, leases_check, nats_check, postgres_check, views_check
 from actors.edge.monitoring.ports import BadPort, port_in
+from actors.edge.monitoring.readiness import ReadinessMetrics
 from actors.edge.monitoring.server import Monitored, monitoring
 from eventstore.memory.store import MemoryStore
-from eventstore.store import NewEvent, StoreUnavailable
+from eventstore.store import StoreUnavailable
 from projections import agent_board, task_board
+from projections.answers import StandingRow
 from projections.errors import ProjectionError
 from projections.queries import Queries
-from projections.rows import ViewRow
 from projections.view import View
-from protocol.subjects import Address
-from tests.kit.board_run import BEGIN
 
-VIEWS: tuple[View, ...] = (task_board, agent_board)
+VIEWS: tuple[View, ...] = (task_board.VIEW, agent_board.VIEW)
 
 
 def says(reason: str) -> Callable[[], Awaitable[str]]:
@@ -82,34 +81,63 @@ async def test_a_connection_to_a_silent_server() -> None:
 
 
 class Standing(Queries):
-    """Views that stand where they were put."""
+    """Views that stand where they were put: name, version, events behind, seconds behind, streams left out."""
 
-    def __init__(self, *rows: tuple[str, int, int]) -> None:
-        self._rows = [ViewRow(*row) for row in rows]
+    def __init__(self, *rows: tuple[str, int, int, float, int]) -> None:
+        self._rows = rows
 
-    async def views(self) -> list[ViewRow]:
-        return self._rows
+    async def standing(self) -> list[StandingRow]:
+        return [
+            StandingRow(name, version, 9, lag, lag_s, quarantined, None, None, None)
+            for name, version, lag, lag_s, quarantined in self._rows
+        ]
 
 
-async def store_with(events: int) -> MemoryStore:
-    store = MemoryStore()
-    new = NewEvent("task.submitted.v1", b"{}", BEGIN, "t1", "c")
-    await store.append(Address("demo", "x", "t1"), [new] * events)
-    return store
+class NotThere(Queries):
+    def __init__(self) -> None:
+        pass
+
+    async def standing(self) -> list[StandingRow]:
+        raise StoreUnavailable("nobody at home")
+
+
+BOARD, AGENTS = task_board.VIEW, agent_board.VIEW
 
 
 async def test_views_that_follow_lag_or_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "VIEW_LAG_EVENTS_MAX", 2)
-    store = await store_with(5)
-    near = ("agent_board", agent_board.VERSION, 3)
-    assert await views_check(store, Standing(("task_board", task_board.VERSION, 5), near), VIEWS, {})() == ""
-    late = await views_check(store, Standing(("task_board", task_board.VERSION, 2), near), VIEWS, {})()
-    assert late == "task_board is 3 events behind, limit 2"
-    older = Standing(("task_board", task_board.VERSION + 1, 5), near)
-    assert await views_check(store, older, VIEWS, {})() == "not built yet: task_board"
+    near = (AGENTS.name, AGENTS.version, 2, 59.0, 0)
+    assert await views_check(Standing((BOARD.name, BOARD.version, 0, 0.0, 0), near), VIEWS, {})() == ""
+    for events, seconds in ((3, 1.0), (1, 61.0)):
+        late = await views_check(Standing((BOARD.name, BOARD.version, events, seconds, 0), near), VIEWS, {})()
+        assert late == f"task_board is {events} events and {seconds:.0f} s behind, limits 2 events and 60 s"
+    older = Standing((BOARD.name, BOARD.version + 1, 0, 0.0, 0), near)
+    assert await views_check(older, VIEWS, {})() == "not built yet: task_board"
     stopped = {"task_board": ProjectionError("cannot fold 3")}
-    assert await views_check(store, Standing(), VIEWS, stopped)() == "cannot fold 3"
-    assert await views_check(Away(), Standing(near), VIEWS, {})() == "nobody at home"
+    assert await views_check(Standing(), VIEWS, stopped)() == "cannot fold 3"
+    assert await views_check(NotThere(), VIEWS, {})() == "nobody at home"
+
+
+async def test_streams_that_a_view_leaves_out_are_noted_and_make_nobody_unready() -> None:
+    near = (AGENTS.name, AGENTS.version, 0, 0.0, 0)
+    check = views_check(Standing((BOARD.name, BOARD.version, 0, 0.0, 3), near), VIEWS, {})
+    found = await examine({"views": check})
+    assert found.ready
+    assert found.checks["views"] == Verdict(True, "", "task_board leaves out 3 streams")
+
+
+async def test_checks_are_metrics_too() -> None:
+    registry, reasons = CollectorRegistry(), {"a": "", "b": "gone"}
+
+    async def now() -> str:
+        return reasons["b"]
+
+    ready = ReadinessMetrics(registry, {"a": says(""), "b": now})
+    for reason, value in (("gone", 0), ("", 1)):
+        reasons["b"] = reason
+        await ready.refresh()
+        assert registry.get_sample_value("troupe_check_ok", {"check": "a"}) == 1
+        assert registry.get_sample_value("troupe_check_ok", {"check": "b"}) == value
 
 
 async def test_leases_that_ran_out() -> None:

@@ -1,6 +1,6 @@
 """Leases: a fair share for everyone alive, no commit on a lease that may be over, and a lost one costs itself alone."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from actors.runtime import ownership as module
 from actors.runtime.ownership import Ownership, OwnershipLost
+from actors.runtime.ports import NO_TRACES
 from eventstore.memory.store import MemoryStore
 from eventstore.store import Lease, StoreUnavailable
 from eventstore.workers import Worker
@@ -38,7 +39,7 @@ class Bells(NotingBus):
     async def on_effects(self, kinds: Sequence[str], wake: Callable[[], None]) -> None:
         self.wakes.append(wake)
 
-    async def ring_effects(self, kinds: Sequence[str]) -> None:
+    async def ring_effects(self, kinds: Sequence[str], traces: Mapping[str, str] = NO_TRACES) -> None:
         for wake in self.wakes:
             wake()
 

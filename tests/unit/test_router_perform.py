@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import anyio
 import msgspec
 import pytest
 
 from actors.runtime.kind import EffectCall
-from actors.services.router.effects import Ports, Role, perform
+from actors.services.router.effects import Ports, Role, perform, performer
 from actors.services.router.provider import Completion, CompletionRequest, ProviderError, ToolCall, ToolDefinition
 from eventstore.memory.store import MemoryStore
 from protocol.role import ToolRequest
@@ -132,3 +133,30 @@ async def test_what_may_pass_is_raised_and_the_rest_is_an_answer() -> None:
         await ask(Scripted(ProviderError("unavailable", "scripted: busy", 0.01)), MemoryStore())
     answer = await ask(Scripted(ProviderError("bad_key", "scripted: the key in K was not accepted")), MemoryStore())
     assert answer.error == "bad_key: scripted: the key in K was not accepted"
+
+
+class Slow(Scripted):
+    """Takes its time."""
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        await anyio.sleep(0.01)
+        return await super().complete(request)
+
+
+async def test_the_time_the_provider_took_is_measured_also_of_what_it_refused() -> None:
+    given = await ask(Slow(said("", "tests.run")), MemoryStore())
+    reminded = await ask(Slow(said("all is well"), said("as I said")), MemoryStore())
+    refused = await ask(Slow(ProviderError("refused", "scripted: no")), MemoryStore())
+    assert min(given.seconds, refused.seconds) >= 0.01
+    assert reminded.seconds >= 0.02, "both are waited for"
+
+
+async def test_a_failure_says_whom_was_asked() -> None:
+    ports = Ports(MemoryStore(), Scripted(ProviderError("refused", "no")), {"tester": Role("You test.", TOOLS)}, "m1")
+    work = CompletionWork("tester", 1, BRIEF, "tester@1")
+    refused = await perform(ports, CALL, work)
+    given_up = performer(ports).give_up(CALL, work, "OSError: gone")
+    assert given_up == RecordAnswer(
+        "tester", 1, provider="scripted", model="m1", error="no completion (attempt 1): OSError: gone"
+    )
+    assert (refused.provider, refused.model, refused.error) == ("scripted", "m1", "refused: no")

@@ -61,7 +61,7 @@ class NotingTaps:
     def __init__(self) -> None:
         self.said: list[tuple[int, str]] = []
 
-    def open(self, address: Address, key: str, attempt: int, effect_kind: str) -> Tap:
+    def open(self, address: Address, key: str, attempt: int, effect_kind: str, traceparent: str = "") -> Tap:
         return _Noting(self.said, attempt)
 
     async def run(self) -> None:

@@ -1,6 +1,6 @@
 """One process's connection to the simulated broker: a Bus. Once the process is dead, nothing goes through it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from random import Random
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 import anyio
 from anyio.lowlevel import checkpoint
 
-from actors.runtime.ports import BusUnavailable, CommandFeed, FeedLost, StoredMessage
+from actors.runtime.ports import NO_TRACES, BusUnavailable, CommandFeed, FeedLost, StoredMessage
 from actors.runtime.simulated.broker import ROOT, STREAM, Broker, Feed, Line
 from actors.runtime.simulated.faults import DELAY_S_MIN
 from protocol.subjects import Address, command_subject, dead_subject
@@ -76,13 +76,13 @@ class SimulatedBus:
         await self._round_trip("erase messages")
         self._broker.erase(sequences)
 
-    async def ring(self, receivers: Sequence[Address]) -> None:
+    async def ring(self, receivers: Sequence[Address], traces: Mapping[Address, str] = NO_TRACES) -> None:
         self._owner.check()
         for receiver in receivers:
             self._broker.publish(self._out, command_subject(receiver, ROOT), b"", {"Troupe-Outbox": "1"})
         await self._hand_over()
 
-    async def ring_effects(self, kinds: Sequence[str]) -> None:
+    async def ring_effects(self, kinds: Sequence[str], traces: Mapping[str, str] = NO_TRACES) -> None:
         self._owner.check()
         for kind in kinds:
             self._broker.ring(self._out, kind)
@@ -94,7 +94,7 @@ class SimulatedBus:
             self._broker.listen(self._owner, self._in, kind, wake, copy_context())
         await self._hand_over()
 
-    async def reply(self, inbox: str, body: bytes) -> None:
+    async def reply(self, inbox: str, body: bytes, traceparent: str = "") -> None:
         self._owner.check()
         self._broker.reply(self._out, inbox, body)
         await self._hand_over()

@@ -13,6 +13,7 @@ import msgspec
 
 from actors.runtime.ports import Clock
 from actors.runtime.simulated.broker import ROOT, Broker
+from actors.runtime.simulated.tracks import given_to
 from protocol.codec import encode
 from protocol.envelope import Envelope, format_time, to_headers
 from protocol.message import Command
@@ -113,7 +114,11 @@ class Publisher:
         return published
 
     def _send(self, published: Published, reply_to: dict[str, str], deadline: str = "") -> None:
-        envelope = Envelope(id=published.id, sender=self.name, deadline=deadline, **reply_to)
+        given = given_to(published.id)
+        envelope = Envelope(
+            id=published.id, sender=self.name, deadline=deadline, **reply_to,
+            traceparent=given.traceparent if given else "", tracestate=given.state if given else "",
+        )  # fmt: skip
         subject = command_subject(published.to, ROOT)
         self._broker.publish(self._out, subject, published.body, to_headers(envelope))
 

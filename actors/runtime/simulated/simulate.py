@@ -27,6 +27,7 @@ from actors.runtime.simulated.process import Ports, in_words
 from actors.runtime.simulated.provider import Payment
 from actors.runtime.simulated.publishers import Published
 from actors.runtime.simulated.trace import Trace
+from actors.runtime.simulated.tracks import check_traces
 from actors.runtime.simulated.world import StoreMaker, World
 from eventstore.memory.store import MemoryStore
 from eventstore.store import InboxRow, Recorded
@@ -150,6 +151,7 @@ async def _judge(outcome: Outcome, world: World, heard: frozenset[str]) -> None:
         *checkers.check_asks(published, external, FAULTS_END_S + OUTAGE_S_MAX, world.broker.incarnation),
         *checkers.check_sends(log, wants, heard),
         *checkers.check_effects(log, wants, outcome.payments, again=world.operator.again),
+        *check_traces(log, tables.traces),
         *_cursors(world),
     ]
     if (followed.position, followed.digest, followed.streams) != (whole.position, whole.digest, whole.streams):

@@ -43,6 +43,7 @@ class _Block(msgspec.Struct, frozen=True):
 
 
 class _Message(msgspec.Struct, frozen=True):
+    id: str = ""
     model: str = ""
     content: tuple[_Block, ...] = ()
     stop_reason: str | None = None
@@ -85,7 +86,7 @@ class Messages:
     async def ask(self, request: CompletionRequest, model: str, names: ToolNames, remark: str, key: str) -> WireAnswer:
         del key  # There is nowhere to put it.
         body = _body(request, model, names, remark)
-        async with self._http.post("/v1/messages", body, {}, model) as answer:
+        async with self._http.post("/v1/messages", body, request.trace_headers, model) as answer:
             collected = _Collected(self.endpoint, model)
             await (self._stream(answer, collected) if answer.streamed else self._whole(answer, collected))
         return collected.answer()
@@ -115,11 +116,11 @@ class _Collected:
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         self._endpoint, self._asked, self._model = endpoint, model, ""
         self._blocks: dict[int, tuple[_Block, list[str]]] = {}
-        self._stop = ""
+        self._id = self._stop = ""
         self._counted: dict[str, int] = {}
 
     def begin(self, message: _Message) -> None:
-        self._model, self._stop = message.model, message.stop_reason or ""
+        self._id, self._model, self._stop = message.id, message.model, message.stop_reason or ""
         self._count(message.usage)
 
     def open(self, index: int, block: _Block) -> None:
@@ -154,9 +155,9 @@ class _Collected:
         text = "".join((block.text or "") + "".join(rest) for block, rest in blocks if block.type == "text")
         calls = tuple(_call(block, "".join(rest)) for block, rest in blocks if block.type == "tool_use")
         if self._stop == "refusal":
-            return WireAnswer(text, (), self._model, self._usage(), "declined")
+            return WireAnswer(text, (), self._model, self._usage(), "declined", self._id)
         end = "length" if self._stop in _CUT else "whole"
-        return WireAnswer(text, calls, self._model, self._usage(), end)
+        return WireAnswer(text, calls, self._model, self._usage(), end, self._id)
 
     def _usage(self) -> Usage | None:
         if not self._counted:

@@ -49,12 +49,13 @@ def decide(state: State, command: Complete | RecordAnswer) -> tuple[Event, ...]:
             if turn != session.asked or turn == session.answered:
                 return ()
             if command.error:
-                return (CompletionFailed(role, turn, command.error),)
+                asked = (command.provider, command.model, command.seconds)
+                return (CompletionFailed(role, turn, command.error, *asked),)
             return (
                 CompletionGiven(
                     role, turn, command.conversation, command.tool_calls, command.text, command.text_bytes,
                     command.provider, command.model, command.tokens_in, command.tokens_out, command.label,
-                    command.cost_micros, command.priced,
+                    command.cost_micros, command.priced, command.seconds,
                 ),
             )  # fmt: skip
         case _:

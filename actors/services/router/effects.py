@@ -52,6 +52,8 @@ class Role:
 
 @dataclass(frozen=True)
 class Ports:
+    """`model` is the one to ask ("": the provider's default)."""
+
     store: EventStore
     provider: Provider
     roles: Mapping[str, Role]
@@ -90,16 +92,20 @@ async def perform(ports: Ports, call: EffectCall, work: router.CompletionWork) -
     confidence = await Confidence.of(ports.keyring, call.address.project, messages)
     shown = tuple(map(confidence.shown, messages))
     request = CompletionRequest(
-        work.role, ports.model, system, shown, role.tools, call.correlation, idempotency_key=_idempotency_key(call)
-    )
+        work.role, ports.model, system, shown, role.tools, call.correlation,
+        idempotency_key=_idempotency_key(call), trace=call.trace,
+    )  # fmt: skip
+    asked_at = anyio.current_time()
     try:
         completion = await _complete(ports.provider, request)
     except ProviderError as said:
+        seconds = _seconds_since(asked_at)
         error = confidence.without_words(said)
         if error.kind == "unavailable":
             await anyio.sleep(error.retry_after_s)
             raise error from None
-        return router.RecordAnswer(work.role, work.turn, error=f"{error.kind}: {error.message}")
+        return _failed(ports, work, f"{error.kind}: {error.message}", seconds)
+    seconds = _seconds_since(asked_at)
     answered, requests = await confidence.kept(completion)
     link = router.StoredTurn(work.adds, work.conversation, "" if links else system, answered, requests)
     conversation = await keep_blob(ports.store, call.address.project, encode(link))
@@ -112,7 +118,7 @@ async def perform(ports: Ports, call: EffectCall, work: router.CompletionWork) -
     return router.RecordAnswer(
         work.role, work.turn, conversation, requests, text, len(said), completion.provider,
         completion.model, completion.tokens_in, completion.tokens_out, completion.label,
-        cost_micros=round((completion.cost_usd or 0.0) * 1e6), priced=completion.cost_usd is not None,
+        cost_micros=round((completion.cost_usd or 0.0) * 1e6), priced=completion.cost_usd is not None, seconds=seconds,
     )  # fmt: skip
 
 
@@ -183,8 +189,20 @@ async def _message(store: EventStore, project: str, added: router.Added) -> Chat
             assert_never(added)
 
 
-def give_up(call: EffectCall, work: router.CompletionWork, error: str) -> router.RecordAnswer:
-    return router.RecordAnswer(work.role, work.turn, error=f"no completion (attempt {call.attempt}): {error}")
+def give_up(ports: Ports, call: EffectCall, work: router.CompletionWork, error: str) -> router.RecordAnswer:
+    """How long the attempts took is not known here."""
+    return _failed(ports, work, f"no completion (attempt {call.attempt}): {error}")
+
+
+def _failed(ports: Ports, work: router.CompletionWork, error: str, seconds: float = 0.0) -> router.RecordAnswer:
+    return router.RecordAnswer(
+        work.role, work.turn, provider=ports.provider.name, model=ports.model, error=error, seconds=seconds
+    )
+
+
+def _seconds_since(started: float) -> float:
+    """To the microsecond."""
+    return round(anyio.current_time() - started, 6)
 
 
 def performer(ports: Ports) -> Performer:
@@ -192,7 +210,7 @@ def performer(ports: Ports) -> Performer:
         kind="completion",
         work=router.CompletionWork,
         perform=partial(perform, ports),
-        give_up=give_up,
+        give_up=partial(give_up, ports),
         concurrent_max=CONCURRENT_MAX,
         attempts_max=ATTEMPTS_MAX,
         timeout_s=TIMEOUT_S,

@@ -60,7 +60,8 @@ class WireCall(msgspec.Struct, frozen=True):
 class WireAnswer(msgspec.Struct, frozen=True):
     """One answer, read. `model` is the one that answered; `usage` is None when the provider counted nothing.
 
-    `end`: "whole"; "length" when it was cut at the provider's limit; "declined" when the model would not answer.
+    `end`: "whole"; "length" when it was cut at the provider's limit; "declined" when the model would not answer. `id`
+    is what the provider calls this answer ("": nothing).
     """
 
     text: str
@@ -68,6 +69,7 @@ class WireAnswer(msgspec.Struct, frozen=True):
     model: str
     usage: Usage | None
     end: Literal["whole", "length", "declined"] = "whole"
+    id: str = ""
 
 
 class Wire(Protocol):
@@ -138,7 +140,8 @@ class ModelProvider:
             text = labelled(text, label)
         cost = None if used is None else await self._price(self._wire.endpoint.url, by, used)
         counts = used or Usage()
-        return Completion(text, calls, self.name, by, counts.tokens_in, counts.tokens_out, label, cost)
+        said = _NOT_IN_MODEL.sub("_", answer.id)[:MODEL_LENGTH_MAX]
+        return Completion(text, calls, self.name, by, counts.tokens_in, counts.tokens_out, label, cost, said)
 
     def _error(self, kind: Literal["refused", "bad_response"], what: str) -> ProviderError:
         return self._wire.endpoint.error(kind, what)

@@ -62,6 +62,7 @@ class _Usage(msgspec.Struct, frozen=True):
 class _Chunk(msgspec.Struct, frozen=True):
     """A whole answer, or in a stream one piece of it."""
 
+    id: str | None = None
     model: str | None = None
     choices: tuple[_Choice, ...] = ()
     usage: _Usage | None = None
@@ -87,13 +88,13 @@ class ChatCompletions:
     async def ask(self, request: CompletionRequest, model: str, names: ToolNames, remark: str, key: str) -> WireAnswer:
         body = _body(request, model, names, remark)
         try:
-            return await self._post(body, key)
+            return await self._post(body, key, request)
         except ProviderError as error:
             # Some servers do not stream, or not with tools: they say so, and are asked for one piece.
             if error.kind != "refused" or "stream" not in error.message:
                 raise
         whole = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
-        return await self._post(whole, key and f"{key}:whole")
+        return await self._post(whole, key and f"{key}:whole", request)
 
     async def models(self) -> list[str]:
         return [model.id for model in (await self._http.get("/models", _Models)).data or ()]
@@ -101,9 +102,10 @@ class ChatCompletions:
     async def find(self, model: str) -> None:
         await self._http.probe(f"/models/{quote(model, safe='')}", model)
 
-    async def _post(self, body: dict[str, Any], key: str) -> WireAnswer:
+    async def _post(self, body: dict[str, Any], key: str, request: CompletionRequest) -> WireAnswer:
         # Hashed: the key names a stream of ours, which is nobody else's business.
-        headers = {"Idempotency-Key": hashlib.sha256(key.encode()).hexdigest()} if key else {}
+        named = {"Idempotency-Key": hashlib.sha256(key.encode()).hexdigest()} if key else {}
+        headers = {**named, **request.trace_headers}
         async with self._http.post("/chat/completions", body, headers, body["model"]) as answer:
             collected = _Collected(self.endpoint, str(body["model"]))
             await (self._stream(answer, collected) if answer.streamed else self._whole(answer, collected))
@@ -142,7 +144,7 @@ class _Collected:
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         self.ended = False
-        self._endpoint, self._asked, self._model = endpoint, model, ""
+        self._endpoint, self._asked, self._model, self._id = endpoint, model, "", ""
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._calls: list[_Begun] = []
@@ -153,7 +155,7 @@ class _Collected:
     def add(self, chunk: _Chunk) -> None:
         if chunk.error is not None:
             raise broken_off(self._endpoint, complaint_of(chunk.error), self._asked)
-        self._model = chunk.model or self._model
+        self._model, self._id = chunk.model or self._model, self._id or chunk.id or ""
         if chunk.usage is not None:
             details = chunk.usage.prompt_tokens_details
             cached = (details.cached_tokens if details else 0) or 0
@@ -185,9 +187,9 @@ class _Collected:
         refusal = "".join(self._refusal)
         if refusal or self._finish == "content_filter":
             why = refusal or "the provider's content filter stopped the answer"
-            return WireAnswer(why, (), self._model, self._usage, "declined")
+            return WireAnswer(why, (), self._model, self._usage, "declined", self._id)
         end = "length" if self._finish == "length" else "whole"
-        return WireAnswer("".join(self._text), calls, self._model, self._usage, end)
+        return WireAnswer("".join(self._text), calls, self._model, self._usage, end, self._id)
 
 
 def _text_of(arguments: dict[str, Any] | None) -> str:

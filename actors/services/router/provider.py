@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from protocol.trace import TraceContext
+
 ProviderErrorKind = Literal["unavailable", "refused", "unknown_model", "bad_key", "bad_response"]
 # unavailable: nobody answered, or only to say "later"; trying again may help.
 # refused: the request itself is not acceptable; the same request will be refused again.
@@ -64,7 +66,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a role asks for: its kind (`role`), the model ("" = the provider's default), the system text, the turns.
 
     `idempotency_key` is the key of the effect that asks; `correlation` the task's. Both only identify: an answer does
-    not depend on them.
+    not depend on them. `trace` is where in its trace the completion is asked for; a provider that is reached by HTTP is
+    sent it.
     """
 
     role: str
@@ -74,12 +77,19 @@ class CompletionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     tools: tuple[ToolDefinition, ...] = ()
     correlation: str = ""
     idempotency_key: str = ""
+    trace: TraceContext | None = None
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """Headers of the requests to a provider."""
+        return {} if self.trace is None else self.trace.headers
 
 
 class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came back. `provider` and `model` are those that answered; tokens are counts; `label` says who wrote it.
 
-    `cost_usd` is what the tokens cost by the provider's list price; None when no price is known.
+    `cost_usd` is what the tokens cost by the provider's list price; None when no price is known. `response_id` is what
+    the provider calls its answer ("": nothing).
     """
 
     text: str
@@ -90,6 +100,7 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_out: int
     label: str
     cost_usd: float | None = None
+    response_id: str = ""
 
 
 class Provider(Protocol):

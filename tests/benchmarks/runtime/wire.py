@@ -73,10 +73,12 @@ class Wire(asyncio.Protocol):
             line_end = buffer.find(b"\r\n", at)
             if line_end < 0:
                 break
-            if buffer.startswith(b"MSG ", at):
+            if buffer.startswith((b"HMSG ", b"MSG "), at):
                 fields = buffer[at:line_end].split(b" ")
                 body_at = line_end + 2
                 next_at = body_at + int(fields[-1]) + 2
+                if fields[0] == b"HMSG":  # Its last but one number is the length of the headers, which come first.
+                    body_at += int(fields[-2])
                 if next_at > end:
                     break
                 self._heard(int(fields[1].rpartition(b".")[2]), buffer[body_at : next_at - 2])
