@@ -16,15 +16,19 @@ from projections.view import View
 
 CHECK_S_MAX = 2.0
 VIEW_LAG_EVENTS_MAX = 5_000  # Further behind the log the views are of no use to anyone who looks.
-
-Check = Callable[[], Awaitable[str]]
+VIEW_LAG_S_MAX = 60.0  # So is a view that stands still, however little it has missed.
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One check: `reason` says why it is not ok ("": it is)."""
+    """One check: `reason` says why it is not ok ("": it is), `note` what somebody should see to all the same."""
 
     ok: bool
     reason: str = ""
+    note: str | msgspec.UnsetType = msgspec.UNSET
+
+
+Reason = Callable[[], Awaitable[str]]
+Check = Reason | Callable[[], Awaitable[str | Verdict]]  # A text is the reason ("": all is well).
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -43,10 +47,10 @@ async def examine(checks: Mapping[str, Check]) -> Readiness:
     verdicts: dict[str, Verdict] = {}
 
     async def run(name: str, check: Check) -> None:
-        reason = f"no answer within {CHECK_S_MAX:g} s"
+        found: str | Verdict = f"no answer within {CHECK_S_MAX:g} s"
         with anyio.move_on_after(CHECK_S_MAX):
-            reason = await check()
-        verdicts[name] = Verdict(not reason, reason)
+            found = await check()
+        verdicts[name] = found if isinstance(found, Verdict) else Verdict(not found, found)
 
     async with anyio.create_task_group() as group:
         for name, check in checks.items():
@@ -73,7 +77,7 @@ class Progress(Protocol):
         ...
 
 
-def progress_check(progress: Progress) -> Check:
+def progress_check(progress: Progress) -> Reason:
     """What waits for this process is decided."""
 
     async def check() -> str:
@@ -82,7 +86,7 @@ def progress_check(progress: Progress) -> Check:
     return check
 
 
-def nats_check(client: Callable[[], Client], stream: str) -> Check:
+def nats_check(client: Callable[[], Client], stream: str) -> Reason:
     """NATS answers for the stream of commands. An open connection to a stopped server proves nothing."""
 
     async def check() -> str:
@@ -98,7 +102,7 @@ def nats_check(client: Callable[[], Client], stream: str) -> Check:
     return check
 
 
-def postgres_check(log: Log) -> Check:
+def postgres_check(log: Log) -> Reason:
     """PostgreSQL answers."""
 
     async def check() -> str:
@@ -111,28 +115,34 @@ def postgres_check(log: Log) -> Check:
     return check
 
 
-def views_check(log: Log, queries: Queries, views: Sequence[View], failures: Mapping[str, ProjectionError]) -> Check:
-    """Every view follows the log, at most VIEW_LAG_EVENTS_MAX behind it."""
+def views_check(queries: Queries, views: Sequence[View], failures: Mapping[str, ProjectionError]) -> Check:
+    """Every view follows the log, at most VIEW_LAG_EVENTS_MAX and VIEW_LAG_S_MAX behind it. Streams that one leaves
+    out are noted: what it says of all others holds."""
 
-    async def check() -> str:
+    async def check() -> str | Verdict:
         if failures:
             return "; ".join(str(failure) for failure in failures.values())
         try:
-            standing = {(row.name, row.version): row.position for row in await queries.views()}
-            head = await log.head()
+            standing = {(row.name, row.version): row for row in await queries.standing()}
         except (StoreError, ProjectionError) as error:
             return str(error)
-        missing = [view.NAME for view in views if (view.NAME, view.VERSION) not in standing]
+        missing = [view.name for view in views if (view.name, view.version) not in standing]
         if missing:
             return f"not built yet: {', '.join(missing)}"
-        lag = {view.NAME: head - standing[(view.NAME, view.VERSION)] for view in views}
-        late = [f"{name} is {events} events behind" for name, events in lag.items() if events > VIEW_LAG_EVENTS_MAX]
-        return f"{', '.join(late)}, limit {VIEW_LAG_EVENTS_MAX}" if late else ""
+        rows = [standing[view.name, view.version] for view in views]
+        late = [
+            f"{row.name} is {row.lag_events} events and {row.lag_s:.0f} s behind"
+            for row in rows
+            if row.lag_events > VIEW_LAG_EVENTS_MAX or row.lag_s > VIEW_LAG_S_MAX
+        ]
+        reason = f"{', '.join(late)}, limits {VIEW_LAG_EVENTS_MAX} events and {VIEW_LAG_S_MAX:g} s" if late else ""
+        out = [f"{row.name} leaves out {row.quarantined} streams" for row in rows if row.quarantined]
+        return Verdict(not late, reason, ", ".join(out)) if out else reason
 
     return check
 
 
-def leases_check(leases: Leases) -> Check:
+def leases_check(leases: Leases) -> Reason:
     """This process may write."""
 
     async def check() -> str:

@@ -1,7 +1,9 @@
-"""The company's log file: one JSON object a line, each with `correlation`, bounded in size, and without secrets.
+"""The company's log file: one JSON object a line, each with `correlation` and `trace_id`, bounded in size, and without
+secrets.
 
-`correlation` is the task a line is about ("" for a line about none). Whoever works for a task binds it with
-`structlog.contextvars`, so that every line below carries it. Lines of libraries come in the same form.
+`correlation` is the task a line is about ("" for a line about none), `trace_id` its trace. Whoever works for a task
+binds both with `structlog.contextvars`, so that every line below carries them. Lines of libraries come in the same
+form.
 """
 
 import logging
@@ -151,6 +153,7 @@ def _formatter(shared: list[Processor], redactor: Redactor) -> logging.Formatter
 
 def _with_correlation(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event.setdefault("correlation", "")
+    event.setdefault("trace_id", "")
     return event
 
 
