@@ -12,6 +12,8 @@ from dataclasses import replace
 
 import asyncpg
 
+from eventstore import reading
+from eventstore.store import Log, Selection
 from projections import tables
 from projections.errors import PoisonEvent, ProjectionError
 from projections.fold import CannotFold, fold
@@ -111,7 +113,7 @@ class Folding:
             async with self._writing() as connection:
                 await self._advance(connection, page.last)
                 for table, rows in changed.items():
-                    await store(connection, target.schema, table, rows)
+                    await store(connection, (table.once and target.apart) or target.schema, table, rows)
                 if left_out:
                     await store(connection, target.home, QUARANTINES, left_out)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError) as error:
@@ -133,3 +135,13 @@ class Folding:
         moved = await connection.execute(sql("advance_view"), at.row, at.version, at.build, at.position, position)
         if moved != "UPDATE 1":
             raise Overtaken
+
+
+async def fold_upto(log: Log, folding: Folding, last: int, page_events: int) -> None:
+    """Fold up to that position, reading only what the view reads. Whatever `Folding.take` raises."""
+    view = folding.view
+    wanted = Selection() if view.every else Selection(types=tuple(sorted(view.tags)))
+    async for events in reading.pages(log, folding.target.position, last, wanted, page=page_events):
+        await folding.take(Page(events, events[-1].position))
+    if folding.target.position < last:
+        await folding.take(Page((), last))

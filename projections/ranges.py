@@ -1,8 +1,9 @@
 """Builds a view in ranges of the log side by side, each in a process of its own, and puts the ranges together.
 
 Only for a view whose tables say how (`View.by_ranges`). The first range is folded into the tables of the build beside,
-every other into tables of its own, in a schema `<schema>_next_<view>_<number>`; then they are merged in the order of
-the log, each in one transaction with the checkpoint of the build. So after a kill at any moment the same call goes on:
+every other into tables of its own, in a schema `<schema>_r<number>_<view>`, but for rows that are only ever added:
+those go to the build at once. Then they are merged in the order of the log, each in one transaction with the checkpoint
+of the build. So after a kill at any moment the same call goes on:
 a range from its own checkpoint, the merging at the range it was at. Between two builders at once the checkpoints
 decide, as between two projectors.
 """
@@ -15,18 +16,16 @@ from dataclasses import dataclass, replace
 import anyio
 import anyio.to_process
 
-from eventstore import reading
 from eventstore.postgres.store import PostgresStore
-from eventstore.store import Log, Selection, StoreError, StoreUnavailable
+from eventstore.store import Log, StoreError, StoreUnavailable
 from projections import tables
 from projections.errors import PoisonEvent, ProjectionError, ViewMissing
-from projections.folding import Folding, Overtaken
-from projections.page import Page
+from projections.folding import Folding, Overtaken, fold_upto
 from projections.projector import Build
 from projections.statement import sql
-from projections.storing import columns_of, copy_sql, load, made, select_sql, store
+from projections.storing import columns_of, load, made, select_sql, store
 from projections.table import Row, Table
-from projections.tables import LONG_S_MAX, Connection, Pool, Target
+from projections.tables import Connection, Pool, Target
 from projections.view import View
 
 RANGE_EVENTS_MIN = 50_000  # A process takes about a second to start: as long as folding this many.
@@ -162,14 +161,10 @@ async def _fold_on(log: Log, pool: Pool, view: View, number: int) -> bool:
     target = Target(
         tables.next_of(view, number), each.version, each.build, each.position,
         f'"{tables.beside_of(schema, view, number)}"', f'"{schema}"', building=True, begins=each.first - 1,
+        apart=f'"{tables.beside_of(schema, view)}"',
     )  # fmt: skip
-    folding = await Folding.begin(pool, view, target)
-    wanted = Selection() if view.every else Selection(types=tuple(sorted(view.tags)))
     try:
-        async for events in reading.pages(log, each.position, each.last, wanted, page=PAGE_EVENTS):
-            await folding.take(Page(events, events[-1].position))
-        if folding.target.position < each.last:
-            await folding.take(Page((), each.last))
+        await fold_upto(log, await Folding.begin(pool, view, target), each.last, PAGE_EVENTS)
     except Overtaken:
         return False
     return True
@@ -186,9 +181,7 @@ async def merge(pool: Pool, view: View, each: Range) -> None:
         source = f'"{tables.beside_of(schema, view, each.number)}"'
         into = f'"{tables.beside_of(schema, view)}"'
         for table in view.tables:
-            if table.once:
-                await connection.execute(copy_sql(source, into, table), timeout=LONG_S_MAX)
-            else:
+            if not table.once:
                 await _merge_table(connection, table, source, into)
         await connection.execute(sql("forget_view"), tables.next_of(view, each.number))
         await connection.execute(sql("advance_view"), row, first.version, first.build, first.position, each.last)

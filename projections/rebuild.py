@@ -7,8 +7,7 @@ and then the new one. Killed at any moment, the same call goes on where it was.
 from eventstore.store import Log
 from projections import tables
 from projections.errors import ProjectionError
-from projections.folding import Folding, Overtaken
-from projections.pages import Pages
+from projections.folding import Folding, Overtaken, fold_upto
 from projections.projector import PAGE_EVENTS_MAX, SWAP_ROUNDS_MAX, Build
 from projections.tables import Pool
 from projections.view import View
@@ -21,14 +20,12 @@ async def rebuild(
 
     NewerView, PoisonEvent (the served one stays), StoreUnavailable.
     """
-    pages = Pages(log, page_events)
     if build is not None:
         await build(view, await tables.rebuilding(pool, view))
     for _ in range(SWAP_ROUNDS_MAX):
         folding = await Folding.begin(pool, view, await tables.rebuilding(pool, view))
         try:
-            while page := await pages.after(folding.target.position):
-                await folding.take(page)
+            await fold_upto(log, folding, await log.head(), page_events)
         except Overtaken:
             continue  # Another process builds it too.
         if await tables.swap(pool, view):

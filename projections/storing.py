@@ -102,11 +102,6 @@ def select_sql(schema: str, table: Table[Any]) -> str:
     return f"select {_names(table)} from {schema}.{table.name} order by {', '.join(table.key)}"
 
 
-def copy_sql(source: str, target: str, table: Table[Any]) -> str:
-    """Every row of one schema's table into that of another."""
-    return f"insert into {target}.{table.name} ({_names(table)}) select {_names(table)} from {source}.{table.name}"
-
-
 def _names(table: Table[Any], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{column.name}" for column in _columns(table.row))
 

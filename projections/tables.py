@@ -27,14 +27,18 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 CONNECT_TIMEOUT_S = 10.0
 ROLLBACK_TIMEOUT_S = 2.0
 LONG_S_MAX = 3_600.0  # Of one statement over all the rows of a table.
-SWAP_LOCK_TIMEOUT_MS = 1_000  # A swap queued behind a long read would block every read after it: rather try later.
+# A swap queued behind a long read would block every read after it: rather try later. Longer than deadlock_timeout,
+# after which an autovacuum that stands in the way gives in.
+SWAP_LOCK_TIMEOUT_MS = 1_500
+SWAP_TRIES_MAX = 5
+SWAP_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """The tables to fold into: their checkpoint's row in `views`, its position, which build it is, and the schema (as
     SQL writes it) that they are in. `home` is the installation's schema, of everything beside views. The tables are
-    empty at the position `begins`."""
+    empty at the position `begins`. `apart`: the schema that rows of tables with `once` go to instead ("": none)."""
 
     row: str
     version: int
@@ -44,6 +48,7 @@ class Target:
     home: str
     building: bool
     begins: int = 0
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,19 @@ async def rebuilding(pool: Pool, view: View) -> Target:
 
 
 async def swap(pool: Pool, view: View) -> bool:
-    """Put the build beside in the place of the served one. False while the served one is ahead of it."""
+    """Put the build beside in the place of the served one. False while the served one is ahead of it. StoreUnavailable
+    when somebody keeps reading the served one."""
+    for _ in range(SWAP_TRIES_MAX - 1):
+        try:
+            return await _swap(pool, view)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                raise
+            await anyio.sleep(SWAP_PAUSE_S)
+    return await _swap(pool, view)
+
+
+async def _swap(pool: Pool, view: View) -> bool:
     async with transaction(pool, f"swap the view {view.name}") as connection:
         await connection.execute(f"set local lock_timeout = {SWAP_LOCK_TIMEOUT_MS}")
         schema = await locked(connection)

@@ -12,12 +12,10 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from eventstore import reading
-from eventstore.store import Log, Selection
+from eventstore.store import Log
 from projections import tables
 from projections.errors import ViewMissing
-from projections.folding import Folding
-from projections.page import Page
+from projections.folding import Folding, fold_upto
 from projections.quarantine import QUARANTINES
 from projections.statement import sql
 from projections.table import Table
@@ -72,9 +70,7 @@ async def verify_view(log: Log, pool: Pool, view: View) -> Verified:
         position: int = found["position"]
         target = Target(view.name, view.version, found["build"], 0, ASIDE, ASIDE, building=True)
         folding = _Aside(connection, pool, view, target)
-        wanted = Selection() if view.every else Selection(types=tuple(sorted(view.tags)))
-        async for events in reading.pages(log, 0, position, wanted, page=PAGE_EVENTS):
-            await folding.take(Page(events, events[-1].position))
+        await fold_upto(log, folding, position, PAGE_EVENTS)
         compared = [
             await _compared(connection, view, table, home)
             for table in (*view.tables, *((QUARANTINES,) if view.on_error == "quarantine" else ()))

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from eventstore.store import Log, Recorded
+from eventstore.store import Log, Recorded, Selection
 from projections.tables import Connection, Pool
 
 
@@ -48,8 +48,16 @@ class MortalLog:
     async def head(self) -> int:
         return cast(int, await self._life.spend(self._log.head))
 
-    async def read(self, after: int, limit: int = 500, upto: int | None = None) -> list[Recorded]:
-        return cast(list[Recorded], await self._life.spend(lambda: self._log.read(after, limit, upto)))
+    async def read(
+        self,
+        after: int,
+        limit: int = 500,
+        upto: int | None = None,
+        selection: Selection | None = None,
+        backward: bool = False,
+    ) -> list[Recorded]:
+        work = self._life.spend(lambda: self._log.read(after, limit, upto, selection, backward))
+        return cast(list[Recorded], await work)
 
 
 class _MortalConnection:
