@@ -27,7 +27,7 @@ from actors.runtime.traces import bells
 from actors.runtime.tracing import NO_TRACER, Tracer, record_works
 from actors.runtime.turn import Loaded, Pending, Watch
 from actors.runtime.work import Work, decide, expired_in, refuse
-from eventstore.store import Batch, EventStore, Fence, InvalidUnit, StoreUnavailable, Verdict
+from eventstore.store import Batch, EventStore, Fence, InvalidUnit, Lease, StoreUnavailable, Verdict
 from protocol.codec import encode
 from protocol.message import Refusal
 from protocol.subjects import Address, partition_of
@@ -149,6 +149,11 @@ class Committer:
     def lost(self, partitions: Collection[int]) -> None:
         """Nothing is known any more of the actors of these partitions."""
         self._actors.lose(partitions)
+
+    def gained(self, leases: Sequence[Lease]) -> None:
+        """Nor now: what a turn loads that was begun before a partition was lost may stand in the cache since, and
+        silence decided on an old state would be committed, since it checks no version."""
+        self._actors.lose({lease.partition for lease in leases})
 
     def _decide(self, address: Address, commands: list[Pending]) -> list[Work]:
         kind, reason = self._kinds.get(address.kind), self._mailboxes.parked(address)
@@ -280,10 +285,10 @@ class Committer:
 
     def _again(self, work: Work, without: Sequence[Pending]) -> None:
         """The unit lost: forget the cached state and decide what is left of it anew, if it is ours still."""
+        self._actors.drop(work.address)
         if work.unit.partition not in self._ownership.held:
             self._mailboxes.done(work.address, work.commands)
             return
-        self._actors.drop(work.address)
         dropped = {id(pending) for pending in without}
         self._mailboxes.give_back(work.address, [p for p in work.commands if id(p) not in dropped])
         self._mailboxes.done(work.address, without)

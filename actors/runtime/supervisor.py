@@ -96,7 +96,8 @@ class Process:
         intake = Intake(store, bus, kinds, mailboxes, cursors, clock, metrics, sealer, score, pressure, poison.learn)
         self.ownership.watch(poison.suspects.gained, poison.suspects.lost)
         self.ownership.watch(intake.gained, intake.lost)
-        self.ownership.watch(lambda _: timekeeper.changed(), self.committer.lost)
+        self.ownership.watch(self.committer.gained, self.committer.lost)
+        self.ownership.watch(lambda _: timekeeper.changed(), lambda _: None)
         self.ownership.watch(lambda _: self.committer.asks.changed(), lambda _: None)
         self.ownership.on_vacate(self.committer.vacate, mailboxes.resume)
         self.services: dict[str, Service] = {

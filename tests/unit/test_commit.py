@@ -9,6 +9,7 @@ from actors.runtime.commit import Committer
 from actors.runtime.cursor import Cursors
 from actors.runtime.mailboxes import Mailboxes, from_message
 from actors.runtime.ownership import WORKERS_BELL, Ownership
+from actors.runtime.turn import Loaded
 from eventstore.memory.store import MemoryStore
 from eventstore.store import Batch, Fence, InboxRow, StoreUnavailable, Unit, Verdict
 from eventstore.workers import Worker
@@ -70,7 +71,7 @@ class Desk:
             self._timers,
         )
         self.ownership.watch(lambda _: None, self.mailboxes.lose)
-        self.ownership.watch(lambda _: None, self.committer.lost)
+        self.ownership.watch(self.committer.gained, self.committer.lost)
         return self
 
     def _timers(self) -> None:
@@ -177,6 +178,34 @@ async def test_what_was_decided_on_a_lease_that_ended_meanwhile_is_not_committed
     assert partition in desk.held
     assert await desk.store.head() == 0
     assert desk.outcomes() == {}
+
+
+async def test_what_was_loaded_behind_a_loss_is_not_known_when_the_partition_is_gained_again(desk: Desk) -> None:
+    """A turn that was begun before the loss reads its actor after it; then another process writes."""
+    desk.arrive(Add(1), "a")
+    partition, actors = partition_of(C1), vars(desk.committer)["_actors"]
+    load = actors.load
+
+    async def late_load(addresses: Sequence[Address]) -> None:
+        desk.ownership.lose([partition])
+        await desk.store.release([partition], desk.id)
+        await load(addresses)
+
+    actors.load = late_load
+    await desk.committer.step()
+    actors.load = load
+    assert desk.committer.actors.get(C1) is None
+    actors.remember(C1, actors.get(C1) or Loaded(KINDS["counter"].initial(C1), 0))  # However it should come there:
+    other = uuid4()
+    (lease,) = await desk.store.acquire([partition], other, 3600, takeover=False)
+    written = Unit(
+        partition, C1, 0, (external("elsewhere"),), (event(type_="counter.added.v1", causation="elsewhere"),)
+    )
+    await desk.store.commit(Batch((Fence(partition, lease.epoch, other, 1, "w1"),), (written,)))
+    await desk.store.release([partition], other)
+    await desk.ownership.join()
+    assert partition in desk.held
+    assert desk.committer.actors.get(C1) is None
 
 
 async def test_a_partition_is_vacated_with_its_cursor_where_it_can_stand(desk: Desk) -> None:
