@@ -9,6 +9,7 @@ counted.
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -65,7 +66,9 @@ async def _company(state: Path, n: int = -1) -> AsyncGenerator[tuple[anyio.abc.P
     """`troupe dev` on the folder, with the seconds until it had accepted its first command."""
     started = perf_counter()
     command = [sys.executable, "-P", "-m", "actors.cli", "dev", "--state", str(state)]
-    process = await anyio.open_process(command, stdout=None, stderr=None, env={**os.environ, "NO_COLOR": "1"})
+    process = await anyio.open_process(
+        command, stdout=subprocess.DEVNULL, stderr=None, env={**os.environ, "NO_COLOR": "1"}
+    )
     try:
         with anyio.fail_after(START_S_MAX):
             await _first_command(state, n)
