@@ -3,9 +3,8 @@
 Only for a view whose tables say how (`View.by_ranges`). The first range is folded into the tables of the build beside,
 every other into tables of its own, in a schema `<schema>_r<number>_<view>`, but for rows that are only ever added:
 those go to the build at once. Then they are merged in the order of the log, each in one transaction with the checkpoint
-of the build. So after a kill at any moment the same call goes on:
-a range from its own checkpoint, the merging at the range it was at. Between two builders at once the checkpoints
-decide, as between two projectors.
+of the build. So after a kill at any moment the same call goes on: a range from its own checkpoint, the merging at the
+range it was at. Between two builders at once the checkpoints decide, as between two projectors.
 """
 
 import importlib

@@ -5,7 +5,7 @@ the fold counts, the rows are loaded, and the page is folded again. What a page 
 `keep` or `drop`, so that memory never holds more than the database does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -101,10 +101,6 @@ class Rows:
         for held in self._held.values():
             held.working = {}
             held.missing.clear()
-
-    def all(self, table: Table[R]) -> Iterator[R]:
-        """Every row that is known, as committed."""
-        return (cast(R, row) for row in self._held[table].known.values() if row is not None)
 
 
 def _let_go(held: _Held) -> None:

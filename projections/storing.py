@@ -13,9 +13,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from asyncpg import Record
-from asyncpg.pool import PoolConnectionProxy
 
 from projections.table import Row, Table
+from projections.tables import Connection
 
 ROWS_MAX = 5_000  # Of one statement: its parameters are one message.
 
@@ -38,7 +38,7 @@ class Column:
 
 
 async def load(
-    connection: "PoolConnectionProxy[Record]", schema: str, table: Table[Any], keys: Collection[tuple[Any, ...]]
+    connection: Connection, schema: str, table: Table[Any], keys: Collection[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], Row]:
     """The rows with these keys that there are."""
     columns, statement = _columns(table.row), load_sql(schema, table)
@@ -52,7 +52,7 @@ async def load(
     return found
 
 
-async def store(connection: "PoolConnectionProxy[Record]", schema: str, table: Table[Any], rows: Sequence[Row]) -> None:
+async def store(connection: Connection, schema: str, table: Table[Any], rows: Sequence[Row]) -> None:
     """These rows, new or in the place of those with their keys."""
     columns, statement = _columns(table.row), store_sql(schema, table)
     for start in range(0, len(rows), ROWS_MAX):

@@ -14,10 +14,10 @@ from typing import Any, Union
 import msgspec
 
 import protocol
+from protocol import golden
 from protocol.message import Command, Event
 
 FOLDER = Path(__file__).parent / "schema"
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def render() -> dict[str, str]:
@@ -43,32 +43,19 @@ def _document(kind: str, commands: Sequence[type[Command]], events: Sequence[typ
     unions: list[Any] = [Union[tuple(classes)] for classes in present.values()]  # noqa: UP007 - of a tuple at run time
     schemas, components = msgspec.json.schema_components(unions, ref_template="#/$defs/{name}")
     document = {
-        "$schema": _DIALECT,
+        "$schema": golden.JSON_SCHEMA,
         "title": kind,
         "anyOf": [{"$ref": f"#/$defs/{side}"} for side in present],
         "$defs": dict(zip(present, schemas, strict=True)) | dict(sorted(components.items())),
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return golden.document(document)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the golden files (`--write`), or say which of them differ; 1 when any does, 2 for other arguments."""
-    if list(arguments) not in ([], ["--write"]):
-        sys.stderr.write("usage: python -P -m protocol.schemas [--write]\n")
-        return 2
-    wanted = render()
-    actual = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}
-    differing = sorted(name for name in wanted.keys() | actual.keys() if wanted.get(name) != actual.get(name))
-    if not arguments:
-        sys.stderr.writelines(f"{FOLDER.name}/{name} differs from the types\n" for name in differing)
-        return 1 if differing else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in differing:
-        if name in wanted:
-            (FOLDER / name).write_text(wanted[name], "utf-8")
-        else:
-            (FOLDER / name).unlink()
-    return 0
+    return golden.keep(
+        FOLDER, render(), arguments, "protocol.schemas", f"{FOLDER.name}/{{name}} differs from the types"
+    )
 
 
 if __name__ == "__main__":

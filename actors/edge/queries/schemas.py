@@ -13,10 +13,10 @@ import msgspec
 
 from projections.listing import Listing
 from projections.listings import LISTINGS
+from protocol import golden
 from protocol.query import Answer, Fault, Query
 
 FOLDER = Path(__file__).parent / "schema"
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def request_schema(listing: Listing) -> dict[str, Any]:
@@ -56,37 +56,20 @@ def render() -> dict[str, str]:
     documents: dict[str, Any] = {"fault": fault_schema()}
     for name, listing in LISTINGS.items():
         documents[name] = {"request": request_schema(listing), "answer": answer_schema(listing)}
-    return {
-        f"{name}.json": msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
-        for name, document in documents.items()
-    }
+    return {f"{name}.json": golden.document(document) for name, document in documents.items()}
 
 
 def _of(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """Its schema as one object, the definitions it refers to beside its properties."""
     (reference,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     schema = components.pop(reference["$ref"].rpartition("/")[2])
-    return {"$schema": _DIALECT} | schema | ({"$defs": components} if components else {})
+    return {"$schema": golden.JSON_SCHEMA} | schema | ({"$defs": components} if components else {})
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the golden files (`--write`), or say which of them differ; 1 when any does, 2 for other arguments."""
-    if list(arguments) not in ([], ["--write"]):
-        sys.stderr.write("usage: python -P -m actors.edge.queries.schemas [--write]\n")
-        return 2
-    wanted = render()
-    actual = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}
-    differing = sorted(name for name in wanted.keys() | actual.keys() if wanted.get(name) != actual.get(name))
-    if not arguments:
-        sys.stderr.writelines(f"{FOLDER.name}/{name} differs from the types\n" for name in differing)
-        return 1 if differing else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in differing:
-        if name in wanted:
-            (FOLDER / name).write_text(wanted[name], "utf-8")
-        else:
-            (FOLDER / name).unlink()
-    return 0
+    differs = f"{FOLDER.name}/{{name}} differs from the types"
+    return golden.keep(FOLDER, render(), arguments, "actors.edge.queries.schemas", differs)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
+from protocol import golden
 
 SCHEMA_VERSION = 39
 COLUMNS = 24  # Of Grafana's grid.
@@ -77,7 +77,7 @@ class Dashboard:
 
 def render(dashboard: Dashboard) -> str:
     """The file, with a line end."""
-    return msgspec.json.format(msgspec.json.encode(_model(dashboard)), indent=2).decode() + "\n"
+    return golden.document(_model(dashboard))
 
 
 def _model(dashboard: Dashboard) -> dict[str, Any]:
